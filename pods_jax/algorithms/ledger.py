@@ -1,0 +1,54 @@
+"""The books of one epoch: where return was gained, and how much of it reached the policy."""
+
+import jax
+import jax.numpy as jnp
+
+from pods_jax.algorithms.guard import Guarded
+from pods_jax.envs.environment import Environment
+from pods_jax.fitting import Fitted
+from pods_jax.rollout import Improvement
+from pods_jax.types import Metrics
+
+STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Upper ends of the bins of the step-size histogram; the first counts "no step", the last full steps."""
+
+
+def ledger(
+    env: Environment, better: Improvement, healthy: jax.Array, fitted: Fitted, guarded: Guarded, value_new: jax.Array
+) -> Metrics:
+    """Metrics of an epoch of k rollouts; means are over healthy rollouts.
+
+    better: improvements, leaves (k, ...). healthy: (k,). value_new: (k,) return of the new policy from the same
+    initial states.
+    """
+
+    def mean(values):
+        return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
+
+    before, improved, after = mean(better.value_before), mean(better.value), mean(value_new)
+    gained = improved - before
+    limit = (1 - 1e-3) * env.action_limit
+    return {
+        "value": before,
+        "value_improved": improved,
+        "value_fitted": after,
+        "retention": jnp.where(gained > 0, (after - before) / jnp.where(gained > 0, gained, 1.0), 1.0),
+        "improved_fraction": mean((better.step_size > 0).astype(before.dtype)),
+        "worse_rollouts": jnp.sum(better.value < better.value_before),
+        "step_size_mean": mean(better.step_size),
+        "step_size_histogram": _histogram(better.step_size),
+        "saturated_fraction": mean(jnp.mean(jnp.abs(better.actions) >= limit, axis=(1, 2))),
+        "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], jnp.abs(better.actions), 0) / env.action_limit),
+        "unhealthy_rollouts": jnp.sum(~healthy),
+        "fit_loss_before": fitted.loss_before,
+        "fit_loss": fitted.loss,
+        "guard_value": guarded.value,
+        "guard_kept": guarded.kept,
+    }
+
+
+def _histogram(step_size: jax.Array) -> jax.Array:
+    """(6,) how many step sizes fall at or below each of STEP_SIZE_BINS and above the one before."""
+    upper = jnp.asarray(STEP_SIZE_BINS, step_size.dtype)
+    at_most = jnp.sum(step_size[:, None] <= upper, axis=0)
+    return jnp.diff(at_most, prepend=jnp.zeros_like(at_most[:1]))

@@ -1,0 +1,162 @@
+"""PODS, Algorithm 1 of the paper: improve sampled trajectories, then fit the policy to them.
+
+One epoch: draw k initial states, roll the policy out, improve every action sequence by one step of first or
+second order (Eq. 6, Eq. 14), regress the policy on the result (Eq. 7), and keep the new policy if it is no
+worse. `lessons.py` derives the two regressions.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from pods_jax import checks
+from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.guard import guard
+from pods_jax.algorithms.ledger import ledger
+from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
+from pods_jax.envs.environment import Environment
+from pods_jax.fitting import fit
+from pods_jax.networks import PolicyNetwork
+from pods_jax.rollout import improve, rollout
+from pods_jax.trajopt import DIRECTIONS
+from pods_jax.types import Key
+
+REGRESSIONS = ("auto", "visited_states", "improved_states")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of PODS; the defaults serve all pendulum tasks."""
+
+    batch_size: int = 400  # rollouts per epoch, k in the paper
+    method: str = "riccati"  # direction of improvement
+    regression: str = "auto"  # visited_states for second-order methods, improved_states for first_order
+    improved_share: float = 0.5  # weight of the improved states in visited_states
+    damping: float = 0.0  # added to the diagonal of the Hessian, needed where w_a = 0
+    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
+    learning_rate: float = 1e-3  # of Adam
+    gradient_steps: int = 50  # per epoch, as in the paper
+    minibatch_size: int = 4096  # samples per gradient step; 0 takes all
+    guard_size: int = 256  # rollouts on which the guard compares policies
+    chunk_size: int = 0  # rollouts improved at once, to bound memory; 0 takes all
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that an epoch needs from the last one."""
+
+    params: Any
+    optimizer_state: Any
+    key: Key
+    epoch: jax.Array  # () int32
+    guard_states: Any  # initial states of the guard rollouts, drawn once
+    guard_value: jax.Array  # () mean return of the policy from them
+
+
+def make(env: Environment, config: Config = Config()) -> Algorithm:
+    """PODS for one environment. Raises InputError naming a setting that is not allowed."""
+    config = validate(config)
+    network = PolicyNetwork(config.hidden_sizes, env.action_size)
+    optimizer = optax.adam(config.learning_rate)
+
+    def apply(params, observation):
+        return network.apply(params, observation, env.action_limit)
+
+    def policy_of(params):
+        return jax.tree_util.Partial(apply, params)
+
+    def returns(params, states):
+        trajectories = jax.vmap(lambda state: rollout(env, policy_of(params), state))(states)
+        return jnp.sum(trajectories.reward, axis=-1)
+
+    def init(key):
+        key_params, key_guard, key_epochs = jax.random.split(key, 3)
+        guard_states = sample_states(env, key_guard, config.guard_size)
+        observation = env.observe(jax.tree.map(lambda leaf: leaf[0], guard_states))
+        params = network.init(key_params, observation, env.action_limit)
+        return TrainState(
+            params=params,
+            optimizer_state=optimizer.init(params),
+            key=key_epochs,
+            epoch=jnp.zeros((), jnp.int32),
+            guard_states=guard_states,
+            guard_value=jnp.mean(returns(params, guard_states)),
+        )
+
+    def learn_from(params, state):
+        """One rollout and its improvement, as samples."""
+        visited = rollout(env, policy_of(params), state)
+        better = improve(env, state, visited.action, method=config.method, damping=config.damping)
+        samples = lessons(env, state, visited, better, config.regression, config.improved_share)
+        return samples, better, is_healthy(env, state, visited, better)
+
+    def update(state):
+        key, key_states, key_fit = jax.random.split(state.key, 3)
+        states = sample_states(env, key_states, config.batch_size)
+        samples, better, healthy = jax.lax.map(
+            lambda one: learn_from(state.params, one), states, batch_size=config.chunk_size or config.batch_size
+        )
+        fitted = fit(
+            apply,
+            optimizer,
+            state.params,
+            state.optimizer_state,
+            flatten_lessons(samples, healthy),
+            key_fit,
+            horizon=env.horizon,
+            num_steps=config.gradient_steps,
+            minibatch_size=config.minibatch_size,
+        )
+        guarded = guard(
+            lambda params: jnp.mean(returns(params, state.guard_states)),
+            state.params,
+            fitted.params,
+            state.guard_value,
+        )
+        # Adam's moments describe the path to the fitted parameters; if the guard left that path they are stale.
+        optimizer_state = jax.tree.map(
+            lambda new, fresh: jnp.where(guarded.kept == 1, new, fresh),
+            fitted.optimizer_state,
+            optimizer.init(state.params),
+        )
+        metrics = ledger(env, better, healthy, fitted, guarded, returns(guarded.params, states))
+        state = TrainState(
+            guarded.params, optimizer_state, key, state.epoch + 1, state.guard_states, guarded.value
+        )
+        return state, metrics
+
+    return Algorithm("pods", env, config, init, update, policy=lambda state: policy_of(state.params))
+
+
+def sample_states(env: Environment, key: Key, count: int) -> Any:
+    """`count` random initial states, leaves (count, ...); the key is consumed."""
+    return jax.vmap(env.reset)(jax.random.split(key, count))
+
+
+def validate(config: Config) -> Config:
+    """The config with "auto" resolved; raises InputError naming a setting that is not allowed."""
+    for field in ("batch_size", "gradient_steps", "guard_size"):
+        checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
+    for field in ("minibatch_size", "chunk_size"):
+        checks.integer(f"algorithm.{field}", getattr(config, field), at_least=0)
+    checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
+    checks.number("algorithm.damping", config.damping, at_least=0.0)
+    if checks.number("algorithm.improved_share", config.improved_share, at_least=0.0) > 1:
+        raise checks.InputError(f"algorithm.improved_share = {config.improved_share}: must be at most 1")
+    checks.choice("algorithm.method", config.method, DIRECTIONS)
+    checks.choice("algorithm.regression", config.regression, REGRESSIONS)
+    if not isinstance(config.hidden_sizes, tuple | list) or not config.hidden_sizes:
+        raise checks.InputError(
+            f"algorithm.hidden_sizes = {config.hidden_sizes!r}: must be a non-empty tuple of whole numbers"
+        )
+    for index, size in enumerate(config.hidden_sizes):
+        checks.integer(f"algorithm.hidden_sizes[{index}]", size, at_least=1)
+    regression = config.regression
+    if regression == "auto":
+        regression = "improved_states" if config.method == "first_order" else "visited_states"
+    return dataclasses.replace(config, regression=regression, hidden_sizes=tuple(config.hidden_sizes))

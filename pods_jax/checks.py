@@ -1,0 +1,85 @@
+"""Refusing bad input where it enters: what was got, what is allowed, what to do."""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """A value given by the user is outside what is allowed; the message names field, value and cure."""
+
+
+def _refuse(name: str, value: Any, allowed: str) -> InputError:
+    return InputError(f"{name} = {value!r}: {allowed}")
+
+
+def number(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
+    """Returns `value` as a finite float, or raises InputError if it is not one or is out of range."""
+    allowed = "must be a finite number" + _range_text(above, at_least)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise _refuse(name, value, allowed)
+    if (above is not None and value <= above) or (at_least is not None and value < at_least):
+        raise _refuse(name, value, allowed)
+    return float(value)
+
+
+def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
+    """Returns `value` as an int, or raises InputError if it is not one or is out of range."""
+    upper = "" if at_most is None else f" and at most {at_most}"
+    allowed = f"must be a whole number, at least {at_least}{upper}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise _refuse(name, value, allowed)
+    if value < at_least or (at_most is not None and value > at_most):
+        raise _refuse(name, value, allowed)
+    return int(value)
+
+
+def seed(name: str, value: Any) -> int:
+    """Returns a valid seed; `jax.random.key` silently wraps anything outside 0 .. 2**32 - 1."""
+    return integer(name, value, at_least=0, at_most=2**32 - 1)
+
+
+def choice(name: str, value: Any, valid: Iterable[str]) -> str:
+    """Returns `value` if it is one of the `valid` names, or raises InputError naming the closest one."""
+    valid = tuple(valid)
+    if value in valid:
+        return value
+    close = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise _refuse(name, value, f"{hint}must be one of {', '.join(valid)}")
+
+
+def array(name: str, value: Any, shape: tuple[int, ...], *, above: float | None = None,
+          at_least: float | None = None) -> np.ndarray:
+    """Returns `value` as a finite float array of exactly `shape`, or raises InputError."""
+    allowed = f"must be finite numbers of shape {shape}{_range_text(above, at_least)}"
+    try:
+        result = np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise _refuse(name, value, allowed) from error
+    if result.shape != shape:
+        raise InputError(f"{name} has shape {result.shape}: must have shape {shape}")
+    if not np.all(np.isfinite(result)):
+        raise _refuse(name, value, allowed)
+    if (above is not None and np.any(result <= above)) or (at_least is not None and np.any(result < at_least)):
+        raise _refuse(name, value, allowed)
+    return result
+
+
+def shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
+    """Raises InputError unless the (possibly traced) array has the expected shape."""
+    if np.shape(value) != expected:
+        raise InputError(
+            f"{name} has shape {np.shape(value)}: must have shape {expected} "
+            "(everything is written for one trajectory; use jax.vmap for a batch)"
+        )
+
+
+def _range_text(above: float | None, at_least: float | None) -> str:
+    if above is not None:
+        return f", greater than {above:g}"
+    return "" if at_least is None else f", at least {at_least:g}"

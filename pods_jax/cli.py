@@ -1,0 +1,96 @@
+"""From an exception to one clear message and an exit status, for every script alike.
+
+0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 interrupted.
+Any other exception is a mistake of this package and keeps its traceback.
+"""
+
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from pods_jax.checkpoints import CheckpointError
+from pods_jax.checks import InputError
+
+BAD_INPUT, BAD_CHECKPOINT, NUMERICAL_FAILURE, INPUT_OUTPUT, INTERRUPTED = 2, 3, 4, 5, 130
+
+_STATUS = (
+    (InputError, BAD_INPUT),
+    (CheckpointError, BAD_CHECKPOINT),
+    (FloatingPointError, NUMERICAL_FAILURE),
+    (OSError, INPUT_OUTPUT),
+)
+
+
+def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequence[str], about: str) -> int:
+    """Parses `argv` into `flag_values`, calls the command and returns the exit status.
+
+    about: what `--help` says above the list of flags. Errors go to standard error, one message, no traceback.
+    """
+    if any(argument in ("--help", "-h") for argument in argv[1:]):
+        print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), sep="\n")
+        return 0
+    try:
+        parse(flag_values, argv)
+        command()
+    except tuple(kind for kind, _ in _STATUS) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return next(status for kind, status in _STATUS if isinstance(error, kind))
+    except KeyboardInterrupt:
+        print(f"interrupted; to continue: python {shlex.join(argv)}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Parses a command line, its program name first; raises InputError with one line for any mistake."""
+    try:
+        _, *rest = flag_values(argv)
+    except Exception as error:  # absl's own errors, and whatever a configuration file raises when it is run.
+        raise InputError(_mistake(error)) from error
+    if rest:
+        raise InputError(f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value")
+
+
+def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
+    """Returns the configuration that a flag of `ml_collections.config_flags` holds, as a dictionary.
+
+    Such a flag reports a file that cannot be read when its value is used, not when it is parsed.
+    """
+    if flag.value is None:
+        raise InputError(f"--{flag.name} is missing: name a file, for example --{flag.name}=configs/pods.py")
+    try:
+        return flag.value.to_dict()
+    except OSError as error:
+        raise InputError(_mistake(error)) from error
+    except AttributeError as error:
+        raise InputError(f"--{flag.name}: get_config() must return an ml_collections.ConfigDict") from error
+
+
+def _mistake(error: Exception) -> str:
+    """One line about a command line that could not be parsed."""
+    root = _root_cause(error)
+    lines = str(root).strip().splitlines() or [""]
+    place = traceback.extract_tb(root.__traceback__)[-1]
+    if isinstance(error, OSError):
+        return f"the configuration file cannot be read: {lines[-1].strip()}"
+    if isinstance(error, (AttributeError, KeyError)) and "ml_collections" in place.filename:
+        return f"unknown configuration field {': '.join(_innermost_text(error).splitlines())}"
+    if isinstance(error, flags.Error) and "\n" not in str(error):
+        return str(error)
+    where = "" if isinstance(root, SyntaxError) else f" ({place.filename}:{place.lineno})"
+    return f"the configuration file fails: {type(root).__name__}: {lines[0]}{where}"
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    inner = error.__cause__ or error.__context__
+    return _root_cause(inner) if inner is not None else error
+
+
+def _innermost_text(error: BaseException) -> str:
+    """The message of an error that may, as in ml_collections, have another error for its argument."""
+    text = error.args[0] if error.args else ""
+    return _innermost_text(text) if isinstance(text, BaseException) else str(text)

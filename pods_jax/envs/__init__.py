@@ -1,0 +1,47 @@
+"""The registry of environments."""
+
+import dataclasses
+from typing import Any
+
+from pods_jax import checks
+from pods_jax.envs import double_pendulum_3d, pendulum_2d, pendulum_3d
+from pods_jax.envs.environment import Environment, Functions
+from pods_jax.envs.payload import TASKS, Weights, make_payload
+
+_MODULES = {
+    "pendulum_2d": pendulum_2d,
+    "pendulum_3d": pendulum_3d,
+    "double_pendulum_3d": double_pendulum_3d,
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `make` accepts."""
+    return tuple(_MODULES)
+
+
+def tasks(name: str) -> tuple[str, ...]:
+    """The tasks that the environment `name` offers."""
+    checks.choice("env.name", name, _MODULES)
+    return TASKS
+
+
+def overrides(name: str) -> dict[str, Any]:
+    """The settings of the environment `name` that `make` can override, with their defaults."""
+    return dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
+
+
+def make(name: str, task: str = "stop", **settings: Any) -> Environment:
+    """The environment `name` with a task and overridden settings, e.g. `make("pendulum_2d", horizon=100)`.
+
+    Raises InputError for an unknown name, task or setting (with the closest valid one) and for a value
+    that is not allowed.
+    """
+    module = _MODULES[checks.choice("env.name", name, _MODULES)]
+    checks.choice("env.task", task, tasks(name))
+    for field in settings:
+        checks.choice("environment setting", field, overrides(name))
+    return module.make(task, dataclasses.replace(module.SETTINGS, **settings))
+
+
+__all__ = ["Environment", "Functions", "Weights", "make", "make_payload", "names", "overrides", "tasks"]

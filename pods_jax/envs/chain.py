@@ -1,0 +1,67 @@
+"""Point masses hung one below the other from one handle: pendulums, and longer chains.
+
+The paper does not give masses, lengths, stiffness, time step, weights or distributions. The values in
+`ChainSettings` and in the environment files are ours, in SI units, and all of them can be overridden
+in `envs.make`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pods_jax import checks, sim
+from pods_jax.envs.environment import Environment
+from pods_jax.envs.payload import Weights, make_payload
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """Physics and task of a chain; every number is ours, none is given by the paper."""
+
+    num_points: int = 1
+    horizon: int = 50  # [steps]; Fig. 3 of the paper uses 50
+    time_step: float = 1 / 30  # [s]
+    mass: float = 1.0  # [kg] of each point
+    link_length: float = 0.5  # [m] at rest
+    stiffness: float = 5e3  # [N/m]
+    damping: float = 0.0  # [N s/m] along the links
+    action_limit: float = 3.0  # [m/s] for each handle coordinate
+    initial_speed: float = 3.0  # [m/s]
+    initial_displacement: float = 1.0  # [m], task stop_at_origin only
+    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.01)  # w_p, w_x, w_v, w_a of Eq. 15
+
+
+def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, settings: ChainSettings) -> Environment:
+    """A chain of `settings.num_points` masses below a handle at the origin of `dimension`-dimensional space."""
+    count = checks.integer("num_points", settings.num_points, at_least=1)
+    weights = checks.array("weights", settings.weights, (4,), at_least=0.0)
+    springs = [
+        sim.Spring(i, i + 1, settings.stiffness, settings.link_length, settings.damping) for i in range(count)
+    ]
+    system = sim.make_system(
+        mass=[settings.mass] * count,
+        springs=springs,
+        handles=[handle],
+        time_step=settings.time_step,
+        dimension=dimension,
+    )
+    return make_payload(
+        name,
+        task,
+        system,
+        hanging_position(settings, dimension),
+        horizon=settings.horizon,
+        action_limit=settings.action_limit,
+        initial_speed=settings.initial_speed,
+        initial_displacement=settings.initial_displacement,
+        weights=Weights(*map(float, weights)),
+    )
+
+
+def hanging_position(settings: ChainSettings, dimension: int) -> np.ndarray:
+    """(P, d) [m]: each link carries the masses below it and stretches by weight / stiffness."""
+    below = np.arange(settings.num_points, 0, -1)
+    stretch = below * settings.mass * sim.STANDARD_GRAVITY / settings.stiffness
+    position = np.zeros((settings.num_points, dimension))
+    position[:, -1] = -np.cumsum(settings.link_length + stretch)
+    return position

@@ -1,0 +1,92 @@
+"""An environment is a value: parameters, four functions, action limits and a horizon.
+
+No class hierarchy, no `done`, no reset inside a step: an episode is exactly `horizon` steps. The
+functions are static, the parameters a pytree, so an Environment passes through `jit`, `vmap` and `grad`
+as an argument, and its methods are compiled once for all environments of one kind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax import checks
+from pods_jax.types import Key
+
+State = Any
+Parameters = Any
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What an environment does, each for one state; `residual` is the only definition of the objective."""
+
+    reset: Callable[[Parameters, Key], State]
+    step: Callable[[Parameters, State, jax.Array], State]
+    observe: Callable[[Parameters, State], jax.Array]
+    residual: Callable[[Parameters, State, jax.Array], jax.Array]
+    step_error: Callable[[Parameters, State, jax.Array, State], jax.Array]
+    measure: Callable[[Parameters, State], dict[str, jax.Array]]
+
+
+@struct.dataclass
+class Environment:
+    """A system, a task, a sampler of initial states and a horizon."""
+
+    name: str = struct.field(pytree_node=False)
+    task: str = struct.field(pytree_node=False)
+    horizon: int = struct.field(pytree_node=False)  # number of steps T of an episode
+    time_step: float = struct.field(pytree_node=False)  # [s]
+    functions: Functions = struct.field(pytree_node=False)
+    parameters: Parameters
+    action_limit: jax.Array  # (A,) [m/s], |action| <= action_limit
+
+    @property
+    def action_size(self) -> int:
+        """Number of action components A."""
+        return self.action_limit.shape[0]
+
+    @property
+    def observation_size(self) -> int:
+        """Number of observed components O."""
+        return jax.eval_shape(lambda key: self.observe(self.reset(key)), jax.random.key(0)).shape[0]
+
+    @jax.jit
+    def reset(self, key: Key) -> State:
+        """A random initial state; the key is consumed."""
+        return self.functions.reset(self.parameters, key)
+
+    @jax.jit
+    def step(self, state: State, action: jax.Array) -> State:
+        """The state one time step later, under the action (A,) [m/s]. Raises InputError on another shape."""
+        checks.shape("action", action, (self.action_size,))
+        return self.functions.step(self.parameters, state, action)
+
+    @jax.jit
+    def observe(self, state: State) -> jax.Array:
+        """(O,) what the policy sees."""
+        return self.functions.observe(self.parameters, state)
+
+    @jax.jit
+    def residual(self, state: State, action: jax.Array) -> jax.Array:
+        """(R,) of arriving in `state` by `action`; the cost is its squared norm."""
+        checks.shape("action", action, (self.action_size,))
+        return self.functions.residual(self.parameters, state, action)
+
+    @jax.jit
+    def reward(self, state: State, action: jax.Array) -> jax.Array:
+        """() of arriving in `state` by `action`: -|residual|^2 (Eq. 15)."""
+        return -jnp.sum(self.residual(state, action) ** 2)
+
+    @jax.jit
+    def step_error(self, state: State, action: jax.Array, next_state: State) -> jax.Array:
+        """() solver health: at most 1 if `next_state` solves the step, NaN if it is not finite."""
+        return self.functions.step_error(self.parameters, state, action, next_state)
+
+    @jax.jit
+    def measure(self, state: State) -> dict[str, jax.Array]:
+        """Named quantities of one state that `evaluate` reports at the end of an episode."""
+        return self.functions.measure(self.parameters, state)

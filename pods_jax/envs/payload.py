@@ -1,0 +1,146 @@
+"""Payloads hung from driven handles: the tasks of the paper on any mass-spring system.
+
+Task "stop": from a random motion, come to rest hanging, as fast as possible, anywhere (w_p = w_x = 0).
+Task "stop_at_origin": come to rest with the handles at their origin and the payload hanging below.
+Objective (Eq. 15): -reward = w_p |p|^2 + w_x |x|^2 + w_v |v|^2 + w_a |a|^2 with p the handle coordinates and x
+the payload positions relative to their targets, v the payload velocities, summed over points.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax import checks, sim
+from pods_jax.envs.environment import Environment, Functions
+from pods_jax.types import Key
+
+TASKS = ("stop", "stop_at_origin")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The coefficients of Eq. 15; a term of weight zero is left out of the residual."""
+
+    handle: float  # w_p [1/m^2]
+    position: float  # w_x [1/m^2]
+    velocity: float  # w_v [s^2/m^2]
+    action: float  # w_a [s^2/m^2]
+
+
+@struct.dataclass
+class Payload:
+    """The parameters of a payload environment."""
+
+    system: sim.System
+    rest_position: jax.Array  # (P, d) [m], hanging at rest with the handles at their origin
+    initial_speed: jax.Array  # () [m/s], largest horizontal speed of each point at the start
+    initial_displacement: jax.Array  # () [m], largest displacement of each handle coordinate at the start
+    weights: Weights = struct.field(pytree_node=False)
+
+
+def make_payload(
+    name: str,
+    task: str,
+    system: sim.System,
+    rest_position: jax.Array,
+    *,
+    horizon: int,
+    action_limit: float,
+    initial_speed: float,
+    initial_displacement: float,
+    weights: Weights,
+) -> Environment:
+    """An Environment around a system with P free points and its hanging rest position (P, d) [m].
+
+    action_limit: [m/s] > 0 for every handle coordinate. Raises InputError naming field, value and cure.
+    """
+    checks.choice("task", task, TASKS)
+    for field in ("handle", "position", "velocity", "action"):
+        checks.number(f"weight_{field}", getattr(weights, field), at_least=0.0)
+    if task == "stop":
+        weights = Weights(0.0, 0.0, weights.velocity, weights.action)
+        initial_displacement = 0.0
+    limit = checks.number("action_limit", action_limit, above=0.0)
+    return Environment(
+        name=name,
+        task=task,
+        horizon=checks.integer("horizon", horizon, at_least=1),
+        time_step=system.time_step,
+        functions=FUNCTIONS,
+        parameters=Payload(
+            system=system,
+            rest_position=jnp.asarray(rest_position),
+            initial_speed=jnp.asarray(checks.number("initial_speed", initial_speed, at_least=0.0)),
+            initial_displacement=jnp.asarray(
+                checks.number("initial_displacement", initial_displacement, at_least=0.0)
+            ),
+            weights=weights,
+        ),
+        action_limit=jnp.full(system.action_size, limit),
+    )
+
+
+def reset(payload: Payload, key: Key) -> sim.State:
+    """Hanging below randomly displaced handles, every point with a random horizontal velocity.
+
+    Speeds are uniform in the interval (2D) or the disc (3D) of radius `initial_speed`.
+    """
+    key_handle, key_velocity = jax.random.split(key)
+    system = payload.system
+    dtype = payload.rest_position.dtype
+    unit = jax.random.uniform(key_handle, (system.action_size,), dtype, -1.0, 1.0)
+    handle = payload.initial_displacement * unit
+    shift = jnp.mean(sim.handle_position(system, handle) - system.handle_origin, axis=0)
+    horizontal = system.dimension - 1
+    ball = jax.random.ball(key_velocity, horizontal, shape=(system.num_points,), dtype=dtype)
+    velocity = payload.initial_speed * jnp.pad(ball, ((0, 0), (0, 1)))
+    return sim.initial_state(system, handle, payload.rest_position + shift, velocity)
+
+
+def step(payload: Payload, state: sim.State, action: jax.Array) -> sim.State:
+    """One BDF2 step."""
+    return sim.step(payload.system, state, action)
+
+
+def step_error(payload: Payload, state: sim.State, action: jax.Array, next_state: sim.State) -> jax.Array:
+    """Health of one BDF2 step, see `sim.step_error`."""
+    return sim.step_error(payload.system, state, action, next_state)
+
+
+def observe(payload: Payload, state: sim.State) -> jax.Array:
+    """(A + 2 P d,): handle coordinates, positions relative to the mean handle, velocities; no history."""
+    centre = jnp.mean(sim.handle_position(payload.system, state.handle), axis=0)
+    return jnp.concatenate([state.handle, (state.position - centre).reshape(-1), state.velocity.reshape(-1)])
+
+
+def residual(payload: Payload, state: sim.State, action: jax.Array) -> jax.Array:
+    """(R,) the terms of Eq. 15 whose squared norm is the cost of arriving in `state` by `action`."""
+    weights = payload.weights
+    terms = (
+        (weights.handle, state.handle),
+        (weights.position, (state.position - payload.rest_position).reshape(-1)),
+        (weights.velocity, state.velocity.reshape(-1)),
+        (weights.action, action),
+    )
+    present = [weight**0.5 * term for weight, term in terms if weight > 0]
+    return jnp.concatenate(present) if present else jnp.zeros(1, action.dtype)
+
+
+def measure(payload: Payload, state: sim.State) -> dict[str, jax.Array]:
+    """Kinetic energy [J], and the mean distance [m] of the points from where they should hang.
+
+    For "stop" that is below the handles wherever these are, for "stop_at_origin" at the target.
+    """
+    centre = jnp.mean(sim.handle_position(payload.system, state.handle) - payload.system.handle_origin, axis=0)
+    anywhere = payload.weights.position == 0 and payload.weights.handle == 0
+    target = payload.rest_position + (centre if anywhere else jnp.zeros_like(centre))
+    distance = jnp.sqrt(jnp.sum((state.position - target) ** 2, axis=1))
+    return {
+        "kinetic_energy": sim.kinetic_energy(payload.system, state.velocity),
+        "distance": jnp.mean(distance),
+    }
+
+
+FUNCTIONS = Functions(reset, step, observe, residual, step_error, measure)

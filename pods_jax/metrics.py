@@ -1,0 +1,84 @@
+"""One line of JSON per epoch in `metrics.jsonl`, and the same numbers as TensorBoard events.
+
+JSON has no form for a number that is not finite: it is written as null, and the name it had is listed under
+"nonfinite", so that every line can be read by a strict parser and nothing is hidden.
+"""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import tensorboardX
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """Returns one line of strict JSON; see the module docstring for what becomes of nan and infinity."""
+    finite = {name: _finite(value) for name, value in row.items()}
+    lost = [name for name, value in row.items() if finite[name] != value]
+    return json.dumps(finite | ({"nonfinite": lost} if lost else {}), allow_nan=False)
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the rows of a metrics file, oldest first; empty if there is no such file.
+
+    A process that was killed while it wrote leaves half a line at the end: reading stops in front of it.
+    """
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        rows.append({name: math.nan if value is None else value for name, value in row.items()})
+    return rows
+
+
+class MetricsWriter:
+    """Appends rows to `metrics.jsonl` and to TensorBoard event files; use it in a `with` statement.
+
+    Rows of epochs after `last_epoch` are removed at the start: a resumed run does those epochs once more.
+    """
+
+    def __init__(self, path: pathlib.Path, events: pathlib.Path, last_epoch: int = 0) -> None:
+        kept = [row for row in read(path) if row["epoch"] <= last_epoch]
+        replacement = path.with_suffix(".tmp")
+        replacement.write_text("".join(json_line(row) + "\n" for row in kept), encoding="utf-8")
+        os.replace(replacement, path)
+        self._file = path.open("a", encoding="utf-8")
+        self._events = tensorboardX.SummaryWriter(str(events), purge_step=last_epoch + 1)
+
+    def __enter__(self) -> "MetricsWriter":
+        """Returns the writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes both files."""
+        self._file.close()
+        self._events.close()
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Appends rows, each with its "epoch"; they are on their way to the disk when this returns.
+
+        Vectors, such as the histogram of step sizes, go to the JSON file only.
+        """
+        for row in rows:
+            self._file.write(json_line(row) + "\n")
+            for name, value in row.items():
+                if name != "epoch" and isinstance(value, (int, float)):
+                    self._events.add_scalar(name, value, row["epoch"])
+        self._file.flush()
+        self._events.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,63 @@
+"""Figures: each function takes data and returns a matplotlib Figure, without any global state."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def learning_curve(
+    epochs: Sequence[int],
+    return_mean: Sequence[float],
+    return_std: Sequence[float],
+    optimality_gap: Sequence[float],
+    optimum: float | None = None,
+    title: str = "",
+) -> "Figure":
+    """Draws the return on the test bed and the optimality gap against the epochs, all (K,).
+
+    The band is half a standard deviation wide and drawn on the upper side only, as in Figure 4 of the
+    paper: it shows how much the difficulty of the initial states varies, not an uncertainty.
+    optimum: the mean return of the best actions that are known, a dashed line.
+    """
+    # matplotlib takes a while to import and only those who draw need it. Without pyplot nothing of a
+    # figure outlives it, and no display is asked for.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(title)
+    _draw_return(left, np.asarray(epochs), np.asarray(return_mean), np.asarray(return_std), optimum)
+    _draw_gap(right, np.asarray(epochs), np.asarray(optimality_gap))
+    return figure
+
+
+def save(figure: "Figure", path: pathlib.Path) -> None:
+    """Writes a figure to a file, and makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_return(
+    axes: "Axes", epochs: np.ndarray, mean: np.ndarray, std: np.ndarray, optimum: float | None
+) -> None:
+    (line,) = axes.plot(epochs, mean, label="policy")
+    axes.fill_between(epochs, mean, mean + std / 2, color=line.get_color(), alpha=0.2, linewidth=0)
+    if optimum is not None and np.isfinite(optimum):
+        axes.axhline(optimum, color="black", linestyle="--", linewidth=1.0, label="best actions")
+    axes.set(xlabel="epoch", ylabel="return on the test bed")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+
+
+def _draw_gap(axes: "Axes", epochs: np.ndarray, gap: np.ndarray) -> None:
+    # A logarithmic axis has no room for zero or less, which a policy as good as the optimum can reach.
+    shown = np.isfinite(gap) & (gap > 0)
+    axes.plot(epochs[shown], 100 * gap[shown], marker=".")
+    axes.set(xlabel="epoch", ylabel="optimality gap [%]", yscale="log")
+    axes.grid(alpha=0.3, which="both")

@@ -1,0 +1,77 @@
+"""What a person sees while a policy is trained: a bar on a terminal, plain lines everywhere else."""
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+
+class ProgressDisplay:
+    """Announces phases and reports epochs; use it in a `with` statement.
+
+    A terminal gets one line that is redrawn. A log file or a pipe gets one short line per report, since
+    nothing can be redrawn there.
+    """
+
+    def __init__(self, num_epochs: int, first_epoch: int = 0, console: Console | None = None) -> None:
+        self._console = console or Console(soft_wrap=True, highlight=False)
+        self._num_epochs = num_epochs
+        columns = (SpinnerColumn(), TextColumn("epoch {task.completed}/{task.total}"), BarColumn())
+        self._bar = Progress(
+            *columns, TextColumn("{task.description}"), console=self._console, disable=not self.is_live
+        )
+        self._task = self._bar.add_task("", total=num_epochs, completed=first_epoch)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the output is a terminal, on which a line can be redrawn."""
+        return self._console.is_terminal
+
+    def __enter__(self) -> "ProgressDisplay":
+        """Starts drawing."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops drawing and leaves the last state of the bar standing."""
+        self._bar.stop()
+
+    def announce(self, message: str) -> None:
+        """Shows a message on a line of its own, such as the start and the end of the compilation."""
+        self._console.print(message, markup=False)
+
+    def report(self, epoch: int, numbers: Mapping[str, float], seconds_per_epoch: float) -> None:
+        """Shows how far the training is, the policy's return and gap, and how long it still takes."""
+        time_left = seconds_per_epoch * (self._num_epochs - epoch)
+        description = (
+            f"return {numbers['return_mean']:.4f}   gap {100 * numbers['optimality_gap']:.2f} %   "
+            f"{seconds_per_epoch:.2f} s/epoch   {clock(time_left)} left"
+        )
+        self._bar.update(self._task, completed=epoch, description=description)
+        if not self.is_live:
+            self.announce(f"epoch {epoch:{len(str(self._num_epochs))}d}/{self._num_epochs}   {description}")
+
+
+def clock(seconds: float) -> str:
+    """Returns a duration as minutes and seconds, 1:05, with hours in front where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def print_table(title: str, numbers: Mapping[str, float], console: Console | None = None) -> None:
+    """Prints named numbers below each other."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in numbers.items():
+        table.add_row(name.replace("_", " "), _number_text(name, value))
+    (console or Console(highlight=False)).print(table)
+
+
+def _number_text(name: str, value: float) -> str:
+    if name.endswith("gap"):
+        return f"{100 * value:.2f} %"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.5g}"

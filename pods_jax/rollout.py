@@ -1,0 +1,171 @@
+"""Trajectories of an environment: by a policy, by given actions, and better ones.
+
+Everything here is written for one trajectory and compiled; use `jax.vmap` for a batch.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from pods_jax import checks, trajopt
+from pods_jax.envs.environment import Environment
+from pods_jax.trajopt import directions
+from pods_jax.types import Policy, Trajectory
+
+
+@struct.dataclass
+class Improvement:
+    """Better actions, the trajectory they give, and how to react near it."""
+
+    actions: jax.Array  # (T, A) [m/s], within the limits
+    state: Any  # every leaf has a leading T: where the actions lead
+    value: jax.Array  # () return of the actions, never below `value_before`
+    value_before: jax.Array  # () return of the given actions
+    step_size: jax.Array  # () accepted by the line search, 0 if it found nothing better
+    gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for "first_order"
+    curvature: jax.Array  # (T, A, A) how much an error of one action costs; identity for "first_order"
+    slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
+
+
+def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
+    """Follows a policy from `state` for one episode.
+
+    A policy that is a pytree (as `algorithm.policy` returns) is compiled once for all its parameters; any
+    other callable is compiled once for each new object.
+    """
+    return _rollout(env, as_pytree(policy), state)
+
+
+@jax.jit
+def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
+    """Takes the given actions (T, A) [m/s] from `state`. Raises InputError on another shape."""
+    _check_actions(env, actions)
+
+    def advance(state, action):
+        return _transition(env, state, action)
+
+    return jax.lax.scan(advance, state, actions)[1]
+
+
+@partial(jax.jit, static_argnames=("method", "num_steps"))
+def improve(
+    env: Environment,
+    state: Any,
+    actions: jax.Array,
+    method: str = "gauss_newton",
+    damping: float = 0.0,
+    num_steps: int = 1,
+) -> Improvement:
+    """Better actions for one initial state: a direction, followed by a line search (Eq. 6, Eq. 14).
+
+    actions: (T, A) [m/s] within the limits. method: "first_order", "gauss_newton", "riccati" or
+    "newton". damping: >= 0, added to the diagonal of the Hessian; needed where w_a = 0. num_steps: how
+    many times; it stops early where nothing better is found. Raises InputError on an unknown method
+    or a wrong shape.
+    """
+    _check_actions(env, actions)
+    checks.integer("num_steps", num_steps, at_least=1)
+    find = directions.get(method)
+    with jax.default_matmul_precision("highest"):
+        start, unravel = ravel_pytree(state)
+
+        def improve_once(followed):
+            problem = _problem(env, unravel, start, followed.actions, followed.states)
+            direction = find(problem, damping)
+            return trajopt.follow(problem, direction, followed.cost), direction
+
+        before = _follow_nothing(env, unravel, start, actions)
+        after, direction = improve_once(before)
+        for _ in range(num_steps - 1):
+            after, direction = improve_once(after)
+    return Improvement(
+        actions=after.actions,
+        state=jax.vmap(unravel)(after.states),
+        value=-after.cost,
+        value_before=-before.cost,
+        step_size=after.step_size,
+        gains=direction.gains,
+        curvature=direction.curvature,
+        slope=direction.slope,
+    )
+
+
+def optimize(
+    env: Environment, state: Any, actions: jax.Array, max_steps: int = 100, tolerance: float = 1e-5
+) -> Improvement:
+    """Riccati steps until one gains less than `tolerance` of the value, or until `max_steps`: a local optimum."""
+    return _optimize(env, state, actions, max_steps, tolerance)
+
+
+@jax.jit
+def _optimize(env: Environment, state: Any, actions: jax.Array, max_steps: int, tolerance: float) -> Improvement:
+    def unfinished(carry):
+        best, gained, count = carry
+        return (gained > tolerance * jnp.abs(best.value)) & (count < max_steps)
+
+    def advance(carry):
+        best, _, count = carry
+        better = improve(env, state, best.actions, method="riccati")
+        return better, better.value - better.value_before, count + 1
+
+    first = improve(env, state, actions, method="riccati")
+    best, _, _ = jax.lax.while_loop(unfinished, advance, (first, first.value - first.value_before, 1))
+    return best.replace(value_before=first.value_before)
+
+
+def starts(state: Any, states: Any) -> Any:
+    """The states in which each step began: `state` before all but the last of `states` (T, ...)."""
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
+
+
+def flatten_states(states: Any) -> jax.Array:
+    """(T, n) the states of a trajectory as vectors, in the order that `Improvement.gains` refers to."""
+    return jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+
+
+def as_pytree(policy: Policy) -> Policy:
+    """The policy as something that `jit` accepts as an argument."""
+    return jax.tree_util.Partial(policy) if jax.tree_util.all_leaves([policy]) else policy
+
+
+@jax.jit
+def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
+    def advance(state, _):
+        return _transition(env, state, policy(env.observe(state)))
+
+    return jax.lax.scan(advance, state, length=env.horizon)[1]
+
+
+def _transition(env: Environment, state: Any, action: jax.Array) -> tuple[Any, Trajectory]:
+    next_state = env.step(state, action)
+    return next_state, Trajectory(env.observe(state), action, env.reward(next_state, action), next_state)
+
+
+def _check_actions(env: Environment, actions: jax.Array) -> None:
+    if jnp.ndim(actions) != 2 or actions.shape[1] != env.action_size:
+        raise checks.InputError(
+            f"actions have shape {jnp.shape(actions)}: must have shape (T, {env.action_size}) "
+            "(everything is written for one trajectory; use jax.vmap for a batch)"
+        )
+
+
+def _problem(env, unravel, start, actions, states) -> trajopt.Problem:
+    return trajopt.Problem(
+        dynamics=lambda vector, action: ravel_pytree(env.step(unravel(vector), action))[0],
+        residual=lambda vector, action: env.residual(unravel(vector), action),
+        state=start,
+        actions=actions,
+        states=states,
+        limit=env.action_limit,
+    )
+
+
+def _follow_nothing(env, unravel, start, actions) -> trajopt.Followed:
+    problem = _problem(env, unravel, start, actions, None)
+    states = trajopt.simulate(problem.dynamics, start, actions)
+    cost = jnp.sum(jax.vmap(problem.residual)(states, actions) ** 2)
+    return trajopt.Followed(actions, states, cost, jnp.zeros_like(cost))

@@ -1,0 +1,122 @@
+"""Second-order backward differentiation (BDF2) of a mass-spring network.
+
+With x, v the free points, y the handles, h the time step, + the new step, - the one before the present:
+
+    y+ = y + h a,
+    x+ = (4 x - x- + 2 h v+) / 3,
+    M (3 v+ - 4 v + v-) / (2 h) = f(x+, v+, y+).
+
+The last line is one implicit equation in v+ [N]; its Newton matrix is 3/2 M/h + D + 2/3 h K. BDF2 hardly
+damps slow motion and stays stable for stiff springs (Zimmermann et al. 2019, as used by the paper).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax import checks, linalg
+from pods_jax.sim import forces
+from pods_jax.sim.newton import implicit_root
+from pods_jax.sim.system import System, handle_position, handle_velocity
+
+TOLERANCE = 32
+"""Newton stops at a residual of TOLERANCE * machine epsilon * the largest force."""
+
+HEALTHY = 8
+"""A step counts as converged if the residual of the stored state is within HEALTHY times that."""
+
+
+@struct.dataclass
+class State:
+    """Handles and the two-step history of the free points: everything that the next step depends on."""
+
+    handle: jax.Array  # (A,) [m], coordinates of the handles along their axes
+    position: jax.Array  # (P, d) [m]
+    velocity: jax.Array  # (P, d) [m/s]
+    previous_position: jax.Array  # (P, d) [m]
+    previous_velocity: jax.Array  # (P, d) [m/s]
+
+
+def initial_state(system: System, handle: jax.Array, position: jax.Array, velocity: jax.Array) -> State:
+    """A State at rest or in motion, with a history that makes BDF2 second order from its first step.
+
+    The history continues the motion backwards with the initial acceleration a0 = M^-1 f:
+    x_-1 = x_0 - h v_0 + h^2 a0 / 2 and v_-1 = v_0 - h a0. (Dropping a0 would give order 1.)
+    handle: (A,) [m]. position, velocity: (P, d) [m], [m/s]. Raises InputError on other shapes.
+    """
+    checks.shape("handle", handle, (system.action_size,))
+    checks.shape("position", position, (system.num_points, system.dimension))
+    checks.shape("velocity", velocity, (system.num_points, system.dimension))
+    h = system.time_step
+    points = handle_position(system, handle)
+    force = forces.force(system, position, velocity, points, jnp.zeros_like(points))
+    acceleration = force / system.mass[:, None]
+    return State(
+        handle=handle,
+        position=position,
+        velocity=velocity,
+        previous_position=position - h * velocity + h**2 / 2 * acceleration,
+        previous_velocity=velocity - h * acceleration,
+    )
+
+
+def step(system: System, state: State, action: jax.Array) -> State:
+    """The state after one time step under `action`, the handle velocities (A,) [m/s]."""
+    checks.shape("action", action, (system.action_size,))
+    h = system.time_step
+    handle = state.handle + h * action
+    points = handle_position(system, handle)
+    shape = state.velocity.shape
+
+    def residual(unknown):
+        return _equation(system, state, handle, action, unknown.reshape(shape)).reshape(-1)
+
+    def direction(unknown):
+        position = _position(system, state, unknown.reshape(shape))
+        matrix = forces.newton_matrix(system, position, points, 1.5 / h, 2 / 3 * h)
+        return -linalg.solve(matrix, residual(unknown), pattern=pattern)
+
+    pattern = forces.sparsity(system)
+    guess = ((4 * state.velocity - state.previous_velocity) / 3).reshape(-1)
+    tolerance = _tolerance(system, state.position, points)
+    velocity = implicit_root(residual, direction, guess, tolerance, pattern).reshape(shape)
+    return State(
+        handle=handle,
+        position=_position(system, state, velocity),
+        velocity=velocity,
+        previous_position=state.position,
+        previous_velocity=state.velocity,
+    )
+
+
+def step_error(system: System, state: State, action: jax.Array, next_state: State) -> jax.Array:
+    """How far `next_state` is from solving the step, in units of what counts as converged.
+
+    max |residual| over HEALTHY * TOLERANCE * epsilon * the largest force: at most 1 if converged,
+    NaN if anything is not finite.
+    """
+    residual = _equation(system, state, next_state.handle, action, next_state.velocity)
+    points = handle_position(system, next_state.handle)
+    return jnp.max(jnp.abs(residual)) / (HEALTHY * _tolerance(system, state.position, points))
+
+
+def _tolerance(system: System, position: jax.Array, points: jax.Array) -> jax.Array:
+    scale = forces.force_scale(system, jax.lax.stop_gradient(position), jax.lax.stop_gradient(points))
+    return TOLERANCE * jnp.finfo(position.dtype).eps * scale
+
+
+def _position(system: System, state: State, velocity: jax.Array) -> jax.Array:
+    return (4 * state.position - state.previous_position + 2 * system.time_step * velocity) / 3
+
+
+def _equation(system: System, state: State, handle: jax.Array, action: jax.Array, velocity: jax.Array) -> jax.Array:
+    """(P, d) [N]: what is left of the implicit equation at a new velocity (P, d) [m/s]."""
+    change = (3 * velocity - 4 * state.velocity + state.previous_velocity) / (2 * system.time_step)
+    force = forces.force(
+        system,
+        _position(system, state, velocity),
+        velocity,
+        handle_position(system, handle),
+        handle_velocity(system, action),
+    )
+    return system.mass[:, None] * change - force

@@ -1,0 +1,96 @@
+"""The training loop: epochs scanned in compiled chunks, the host called between chunks only."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax import checks
+from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.types import Key
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the host learns between two chunks."""
+
+    epoch: int  # epochs done so far
+    num_epochs: int  # epochs to do in all
+    train_state: Any
+    metrics: list[dict[str, Any]]  # of each epoch of this chunk: floats and lists of floats
+    seconds: float  # run time of the chunk, compilation excluded
+    compile_seconds: float  # not zero in the first report only
+
+
+Callback = Callable[[Report], None]
+
+
+def train(
+    algorithm: Algorithm,
+    key: Key,
+    num_epochs: int = 40,
+    callbacks: Sequence[Callback] = (),
+    *,
+    epochs_per_chunk: int = 5,
+    train_state: Any = None,
+    first_epoch: int = 0,
+    announce: Callable[[str], None] = lambda message: None,
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Trains for `num_epochs` epochs; returns the train state and the metrics of each epoch.
+
+    key: for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after each
+    chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
+    announce: told when compilation starts and ends. The epoch is traced and compiled once, whatever the number
+    of epochs. Raises InputError on counts that are not allowed.
+    """
+    checks.integer("num_epochs", num_epochs, at_least=1)
+    checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
+    checks.integer("first_epoch", first_epoch, at_least=0)
+    started = time.perf_counter()
+    announce("compiling the training program ...")
+    state = jax.jit(algorithm.init)(key) if train_state is None else train_state
+    run_chunk = compile_chunk(algorithm, state, epochs_per_chunk)
+    compile_seconds = time.perf_counter() - started
+    announce(f"compiled in {compile_seconds:.1f} s")
+    history: list[dict[str, Any]] = []
+    for epoch in range(first_epoch, num_epochs, epochs_per_chunk):
+        count = min(epochs_per_chunk, num_epochs - epoch)
+        started = time.perf_counter()
+        state, stacked = jax.block_until_ready(run_chunk(state, count))
+        seconds = time.perf_counter() - started
+        metrics = unstack(stacked, count)
+        history += metrics
+        report = Report(epoch + count, num_epochs, state, metrics, seconds, compile_seconds)
+        for callback in callbacks:
+            callback(report)
+        compile_seconds = 0.0
+    return state, history
+
+
+def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> Callable[[Any, int], tuple[Any, Any]]:
+    """The compiled program (train state, count) -> (train state, metrics with a leading `length`).
+
+    It runs `count` <= length epochs: the count is an argument, so that a shorter last chunk compiles nothing anew.
+    """
+    shapes = jax.eval_shape(algorithm.update, state)[1]
+    empty = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), shapes)
+
+    def epoch(index, carry):
+        state, stacked = carry
+        state, metrics = algorithm.update(state)
+        return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), stacked, metrics)
+
+    def chunk(state, count):
+        return jax.lax.fori_loop(0, count, epoch, (state, empty))
+
+    return jax.jit(chunk).lower(state, jnp.asarray(0)).compile()
+
+
+def unstack(stacked: Any, count: int) -> list[dict[str, Any]]:
+    """The first `count` rows of stacked metrics as plain Python dictionaries."""
+    rows = {name: np.asarray(values) for name, values in stacked.items()}
+    return [{name: values[index].tolist() for name, values in rows.items()} for index in range(count)]

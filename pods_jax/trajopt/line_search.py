@@ -1,0 +1,59 @@
+"""Following a direction: a backtracking line search on the simulator that may answer "no step".
+
+It starts from the present cost, halves the step until the cost falls (a cost that is not finite never
+does), and keeps the old actions if no step is worth its rounding. So no trajectory ever gets worse.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax.trajopt.directions import Direction, Problem
+
+MAX_HALVINGS = 14
+
+
+@struct.dataclass
+class Followed:
+    """Where a line search ended."""
+
+    actions: jax.Array  # (T, A), within the limits
+    states: jax.Array  # (T, n)
+    cost: jax.Array  # () never above the cost before
+    step_size: jax.Array  # () in {1, 1/2, 1/4, ..., 0}
+
+
+def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
+    """Backtracks along `direction` from the present `cost` of the problem's own actions."""
+    worth = -direction.slope > jnp.finfo(cost.dtype).eps * cost  # False for NaN
+
+    def unfinished(carry):
+        best, trial_size = carry
+        return worth & (best.step_size == 0) & (trial_size >= 0.5**MAX_HALVINGS)
+
+    def halve(carry):
+        best, trial_size = carry
+        trial = _apply(problem, direction, trial_size)
+        better = trial.cost < cost  # False for NaN
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, best)
+        return best, trial_size / 2
+
+    none = Followed(problem.actions, problem.states, cost, jnp.zeros_like(cost))
+    return jax.lax.while_loop(unfinished, halve, (none, jnp.ones_like(cost)))[0]
+
+
+def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> Followed:
+    def advance(state, inputs):
+        action, old_start, change, gains = inputs
+        action = action + step_size * change
+        if direction.closed_loop:
+            action = action + gains @ (state - old_start)
+        action = jnp.clip(action, -problem.limit, problem.limit)
+        state = problem.dynamics(state, action)
+        cost = jnp.sum(problem.residual(state, action) ** 2)
+        return state, (action, state, cost)
+
+    old_starts = jnp.concatenate([problem.state[None], problem.states[:-1]])
+    inputs = (problem.actions, old_starts, direction.change, direction.gains)
+    actions, states, costs = jax.lax.scan(advance, problem.state, inputs)[1]
+    return Followed(actions, states, jnp.sum(costs), step_size)

@@ -1,0 +1,66 @@
+"""Time-varying LQR with limits on the actions: one Gauss-Newton step in O(T), and local feedback.
+
+Given ds_{t+1} = A ds_t + B da_t and a quadratic cost of arriving, c_t(ds_{t+1}, da_t), the cost to go
+is v_t(ds) = p'ds + 1/2 ds'P ds with, at each step backwards, M = P_{t+1} + c_ss, m = p_{t+1} + c_s,
+
+    Q_aa = c_aa + B'MB + c_as B + (c_as B)'      Q_as = (B'M + c_as) A      Q_ss = A'MA
+    Q_a  = c_a + B'm                             Q_s  = A'm.
+
+The change k minimises 1/2 k'Q_aa k + Q_a'k within the limits; the gains K solve
+Q_aa K = -Q_as on the actions that no limit holds and vanish on the others (Tassa, Mansard & Todorov, 2014).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax import linalg
+from pods_jax.trajopt.box import minimize_in_box
+from pods_jax.trajopt.linearize import Linearization
+from pods_jax.trajopt.objective import Quadratic
+
+
+@struct.dataclass
+class Feedback:
+    """What to change and how to react: da_t = change_t + gains_t ds_t."""
+
+    change: jax.Array  # (T, A)
+    gains: jax.Array  # (T, A, n)
+    curvature: jax.Array  # (T, A, A), Q_aa
+    slope: jax.Array  # () derivative of the cost along the change, at most 0
+
+
+def solve_lqr(
+    model: Linearization, cost: Quadratic, lower: jax.Array, upper: jax.Array, damping: float | jax.Array = 0.0
+) -> Feedback:
+    """The backward pass; every leaf of `cost` has a leading T, lower and upper (T, A) bound the change."""
+    num_actions = model.B.shape[-1]
+    identity = jnp.eye(num_actions, dtype=model.B.dtype)
+
+    def backward(carry, inputs):
+        P, p = carry
+        A, B, cost, lower, upper = inputs
+        M, m = P + cost.ss, p + cost.s
+        MA, coupling = M @ A, cost.as_ @ B
+        Q_aa = cost.aa + B.T @ (M @ B) + coupling + coupling.T
+        Q_as = B.T @ MA + cost.as_ @ A
+        Q_a, Q_s = cost.a + B.T @ m, A.T @ m
+        damped = Q_aa + damping * identity
+        solution = minimize_in_box(damped, Q_a, lower, upper)
+        change = solution.x
+        gains = _gains(damped, Q_as, solution.free)
+        P = A.T @ MA + gains.T @ Q_aa @ gains + gains.T @ Q_as + Q_as.T @ gains
+        p = Q_s + gains.T @ (Q_aa @ change + Q_a) + Q_as.T @ change
+        return ((P + P.T) / 2, p), Feedback(change, gains, Q_aa, Q_a @ change)
+
+    size = model.A.shape[-1]
+    start = (jnp.zeros((size, size), model.A.dtype), jnp.zeros(size, model.A.dtype))
+    feedback = jax.lax.scan(backward, start, (model.A, model.B, cost, lower, upper), reverse=True)[1]
+    return feedback.replace(slope=jnp.sum(feedback.slope))
+
+
+def _gains(Q_aa: jax.Array, Q_as: jax.Array, free: jax.Array) -> jax.Array:
+    both = free[:, None] & free[None, :]
+    matrix = jnp.where(both, Q_aa, jnp.eye(Q_aa.shape[0], dtype=Q_aa.dtype))
+    right_sides = jnp.where(free[:, None], Q_as, 0.0)
+    return -jax.vmap(linalg.solve, in_axes=(None, 1), out_axes=1)(matrix, right_sides)
