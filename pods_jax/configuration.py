@@ -5,16 +5,16 @@
     seed       of everything that is random in the training
     num_epochs, evaluate_every (epochs per compiled chunk), num_test_rollouts
 
-What values are allowed is known to those who use them, the environments and the algorithms. Here every field is
-tried by itself, so that all mistakes are reported at once.
+What values are allowed is known to those who use them, the environments and the algorithms. Here every field
+is tried by itself, so that all mistakes are reported at once.
 """
 
 import difflib
-import math
-import numbers
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 from pods_jax import algorithms, checks, envs
@@ -29,7 +29,7 @@ _FIELDS = ("env", "algorithm", "seed", *_COUNTS)
 class Configuration:
     """A configuration without mistakes, and the algorithm (with its environment) that it describes."""
 
-    fields: dict[str, Any]  # as given, without tuples: what `config.json` holds
+    fields: dict[str, Any]  # as given, in the form that JSON gives back: lists for tuples
     algorithm: Algorithm
     seed: int
     num_epochs: int
@@ -38,102 +38,101 @@ class Configuration:
 
 
 def check(config: Mapping[str, Any]) -> Configuration:
-    """Returns the checked configuration; raises InputError listing every mistake."""
-    mistakes = _missing_or_unknown("config", config, _FIELDS, _FIELDS)
+    """Returns the checked configuration; raises InputError listing every mistake in it."""
+    mistakes = _misnamed("config", config, _FIELDS)
+    mistakes += [f"config.{name} is missing" for name in _FIELDS if name not in config]
     if not mistakes:
-        mistakes += _attempt(lambda: checks.seed("config.seed", config["seed"]))
+        mistakes += _attempt("config.seed", config["seed"], partial(checks.seed, "seed", config["seed"]))
         for name in _COUNTS:
-            mistakes += _attempt(partial(checks.integer, f"config.{name}", config[name], at_least=1))
-        mistakes += _env_mistakes(config["env"]) or _algorithm_mistakes(config)
+            count = partial(checks.integer, name, config[name], at_least=1)
+            mistakes += _attempt(f"config.{name}", config[name], count)
+        mistakes += _mistakes_in_sections(config["env"], config["algorithm"])
     if mistakes:
-        raise InputError("\n  ".join(["the configuration has mistakes, nothing was started:", *mistakes]))
+        raise InputError("\n  ".join(["the configuration is not valid; nothing was started", *mistakes]))
     return Configuration(
-        fields=_without_tuples(config),
-        algorithm=_make_algorithm(config),
-        seed=int(config["seed"]),
-        **{name: int(config[name]) for name in _COUNTS},
+        fields=json.loads(json.dumps(config, default=methodcaller("item"))),
+        algorithm=algorithms.make(env=envs.make(**_tuples(config["env"])), **_tuples(config["algorithm"])),
+        seed=config["seed"],
+        **{name: config[name] for name in _COUNTS},
     )
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], allowed: Iterable[str], path: str) -> list[str]:
-    """Lists the fields whose values differ, as `path.field: old, now new`, except those in `allowed`."""
-    found = []
-    for name in sorted({*old, *new} - set(allowed)):
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "config") -> list[str]:
+    """Lists the fields that differ between two configurations, as `config.field: old value, now new value`.
+
+    The counts that say how long to train and how to watch it are no part of what is trained: they may differ.
+    """
+    found: list[str] = []
+    for name in sorted({*old, *new} - {*_COUNTS}):
         before, now = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            found += differences(before, now, (), f"{path}.{name}")
+            found += differences(before, now, f"{path}.{name}")
         elif before != now:
             found.append(f"{path}.{name}: {before!r}, now {now!r}")
     return found
 
 
-def _env_mistakes(section: Any) -> list[str]:
-    path, needed = "config.env", ("name", "task")
-    if not isinstance(section, Mapping) or not set(needed) <= set(section):
-        return _missing_or_unknown(path, section, needed, ())
-    name = section["name"]
-    found = _attempt(lambda: checks.choice(f"{path}.name", name, envs.names()))
-    if found:
-        return found
-    found = _attempt(lambda: checks.choice(f"{path}.task", section["task"], envs.tasks(name)))
-    settings = {field: value for field, value in section.items() if field not in needed}
-    return found + _setting_mistakes(path, settings, envs.overrides(name), partial(envs.make, name))
+def _mistakes_in_sections(env: Any, algorithm: Any) -> list[str]:
+    mistakes = _mistakes_in_section(
+        "config.env", env, envs.names(), lambda name: ("task", *envs.overrides(name)), envs.make
+    )
+    # Any environment will do to try the settings of an algorithm.
+    example = envs.make(envs.names()[0]) if mistakes else envs.make(**_tuples(env))
+    return mistakes + _mistakes_in_section(
+        "config.algorithm",
+        algorithm,
+        algorithms.names(),
+        algorithms.settings,
+        partial(algorithms.make, env=example),
+    )
 
 
-def _algorithm_mistakes(config: Mapping[str, Any]) -> list[str]:
-    path, section = "config.algorithm", config["algorithm"]
-    if not isinstance(section, Mapping) or "name" not in section:
-        return _missing_or_unknown(path, section, ("name",), ())
-    name = section["name"]
-    found = _attempt(lambda: checks.choice(f"{path}.name", name, algorithms.names()))
-    if found:
-        return found
-    settings = {field: value for field, value in section.items() if field != "name"}
-    make = partial(algorithms.make, name, envs.make(**_with_tuples(config["env"])))
-    return _setting_mistakes(path, settings, algorithms.settings(name), make)
-
-
-def _setting_mistakes(
-    path: str, settings: Mapping[str, Any], defaults: Mapping[str, Any], make: Callable[..., Any]
+def _mistakes_in_section(
+    path: str,
+    section: Any,
+    names: Collection[str],
+    fields_of: Callable[[str], Collection[str]],
+    make: Callable[..., Any],
 ) -> list[str]:
-    """Tries each setting by itself, then all of them together."""
-    found = _missing_or_unknown(path, settings, (), defaults)
-    for field in settings.keys() & defaults.keys():
-        value, default = settings[field], defaults[field]
-        kind = _kind(default)
-        if not _is_of_kind(value, default):
-            found.append(f"{path}.{field} = {value!r}: must be {kind}, such as {default!r}")
-        elif value != default:
-            found += _attempt(partial(make, **_with_tuples({field: value})), f"{path}.{field} = {value!r}")
-    return found or _attempt(partial(make, **_with_tuples(settings)), path)
+    """Tries each field of a section by itself, then all of them together; `name` decides what they are."""
+    if not isinstance(section, Mapping) or "name" not in section:
+        return [f"{path} = {section!r}: must be a group of fields, `name` among them"]
+    name = section["name"]
+    mistakes = _attempt(f"{path}.name", name, partial(checks.choice, "name", name, names))
+    if mistakes:
+        return mistakes
+    fields = ("name", *fields_of(name))
+    mistakes = _misnamed(path, section, fields)
+    for field in section.keys() & {*fields} - {"name"}:
+        settings = _tuples({field: section[field]})
+        mistakes += _attempt(f"{path}.{field}", section[field], partial(make, name, **settings))
+    return sorted(mistakes) or [f"{path}: {error}" for error in _errors(partial(make, **_tuples(section)))]
 
 
-def _make_algorithm(config: Mapping[str, Any]) -> Algorithm:
-    env = envs.make(**_with_tuples(config["env"]))
-    settings = _with_tuples(config["algorithm"])
-    return algorithms.make(settings.pop("name"), env, **settings)
-
-
-def _missing_or_unknown(path: str, section: Any, needed: Iterable[str], allowed: Iterable[str]) -> list[str]:
-    if not isinstance(section, Mapping):
-        return [f"{path} = {section!r}: must be a group of fields"]
-    found = [f"{path}.{name} is missing" for name in needed if name not in section]
-    for name in section:
-        if allowed and name not in allowed:
-            close = difflib.get_close_matches(str(name), list(allowed), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the fields are {', '.join(allowed)}"
-            found.append(f"{path}.{name} = {section[name]!r}: there is no such field, {hint}")
+def _misnamed(path: str, section: Mapping[str, Any], fields: Collection[str]) -> list[str]:
+    found = []
+    for name, value in section.items():
+        if name not in fields:
+            close = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            found.append(f"{path}.{name} = {value!r}: {hint}the fields are {', '.join(fields)}")
     return found
 
 
-def _attempt(make: Callable[[], Any], context: str = "") -> list[str]:
-    """The mistake that `make` reports, if any, with the path of the field in front of it."""
+def _attempt(path: str, value: Any, make: Callable[[], Any]) -> list[str]:
+    """The mistake that `make` reports about one field, if any, under the path of the field."""
+    # In front of the first colon whoever noticed names the field in their own words.
+    return [f"{path} = {value!r}: {error.partition(': ')[2]}" for error in _errors(make)]
+
+
+def _errors(make: Callable[[], Any]) -> list[str]:
     try:
         make()
     except InputError as error:
-        text = str(error)
-        for start in ("config.", "algorithm.", "env."):
-            if text.startswith(start):
-                return [text if start == "config." else f"config.{text}"]
-        return [f"{context}: {text}"]
+        return [str(error)]
     return []
+
+
+def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with tuples for the lists that JSON makes of them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in section.items()}

@@ -1,8 +1,14 @@
 """Regression of a policy on target actions (Eq. 7), by Adam in one compiled scan.
 
-    L = 1/k sum_i sum_t w_i / 2 (pi(s_ti) - a_ti)' W_ti (pi(s_ti) - a_ti)
+    L = 1/k sum_i sum_t 1/2 (pi(s_ti) - a_ti)' W_ti (pi(s_ti) - a_ti)
 
-With W the identity and w_i = 1 this is Eq. 7 of the paper.
+With W the identity this is Eq. 7 of the paper. The policy that is used is not the last iterate but a running
+average of the iterates p_1, p_2, ... over all epochs, by polynomial decay (Shamir & Zhang 2013),
+
+    average_t = average_{t-1} + (eta + 1) / (eta + t) (p_t - average_{t-1}),
+
+which is about the last tenth of them. Without it the noise of Adam's steps makes the return rise and fall from
+epoch to epoch once training is nearly done; with it the return rises.
 """
 
 from collections.abc import Callable
@@ -16,6 +22,20 @@ from flax import struct
 from pods_jax.types import Key
 
 
+AVERAGING = 8.0
+"""eta: the average covers about the last 1 / (eta + 1) of all gradient steps."""
+
+
+@struct.dataclass
+class Learner:
+    """What a regression carries from one epoch to the next."""
+
+    params: Any  # the last iterate
+    average: Any  # the running average of the iterates: the policy
+    optimizer_state: Any
+    num_steps: jax.Array  # () int32, gradient steps taken so far
+
+
 @struct.dataclass
 class Samples:
     """N target actions for N observations."""
@@ -25,14 +45,9 @@ class Samples:
     weight: jax.Array  # (N, A, A), how much an error costs; zero for samples to be left out
 
 
-@struct.dataclass
-class Fitted:
-    """The outcome of a regression."""
-
-    params: Any
-    optimizer_state: Any
-    loss_before: jax.Array  # () of the first batch
-    loss: jax.Array  # () of the last batch
+def init_learner(optimizer: optax.GradientTransformation, params: Any) -> Learner:
+    """A learner that starts from `params`."""
+    return Learner(params, params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
 def regression_loss(
@@ -46,17 +61,19 @@ def regression_loss(
 def fit(
     apply: Callable[[Any, jax.Array], jax.Array],
     optimizer: optax.GradientTransformation,
-    params: Any,
-    optimizer_state: Any,
+    learning_rate: optax.Schedule,
+    learner: Learner,
     samples: Samples,
     key: Key,
     *,
     horizon: int,
     num_steps: int,
     minibatch_size: int,
-) -> Fitted:
-    """Takes `num_steps` gradient steps on the regression loss.
+) -> tuple[Learner, jax.Array]:
+    """Takes `num_steps` gradient steps; returns the learner and the loss before each of them (num_steps,).
 
+    optimizer: gives directions of unit length, such as `optax.scale_by_adam()`. learning_rate: as a function of
+    the gradient steps taken since the very beginning, so that a restart of the optimizer does not restart it.
     minibatch_size: samples per gradient step, drawn without replacement until all are used; 0, or more
     than there are, takes all samples in every step. The key is consumed.
     """
@@ -65,15 +82,18 @@ def fit(
     num_batches = total // size
     order = jax.random.permutation(key, total)[: num_batches * size].reshape(num_batches, size)
 
-    def descend(carry, index):
-        params, optimizer_state = carry
+    def descend(learner, index):
         batch = samples
         if size < total:
             chosen = order[index % num_batches]
             batch = jax.tree.map(lambda leaf: leaf[chosen], samples)
-        loss, gradient = jax.value_and_grad(regression_loss, argnums=1)(apply, params, batch, horizon)
-        updates, optimizer_state = optimizer.update(gradient, optimizer_state, params)
-        return (optax.apply_updates(params, updates), optimizer_state), loss
+        loss, gradient = jax.value_and_grad(regression_loss, argnums=1)(apply, learner.params, batch, horizon)
+        updates, optimizer_state = optimizer.update(gradient, learner.optimizer_state, learner.params)
+        rate = learning_rate(learner.num_steps).astype(loss.dtype)
+        params = jax.tree.map(lambda leaf, update: leaf - rate * update, learner.params, updates)
+        count = learner.num_steps + 1
+        weight = (AVERAGING + 1) / (AVERAGING + count.astype(loss.dtype))
+        average = jax.tree.map(lambda old, new: old + weight * (new - old), learner.average, params)
+        return Learner(params, average, optimizer_state, count), loss
 
-    (params, optimizer_state), losses = jax.lax.scan(descend, (params, optimizer_state), jnp.arange(num_steps))
-    return Fitted(params, optimizer_state, losses[0], losses[-1])
+    return jax.lax.scan(descend, learner, jnp.arange(num_steps))

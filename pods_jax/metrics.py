@@ -15,11 +15,11 @@ from typing import Any
 import tensorboardX
 
 
-def json_line(row: Mapping[str, Any]) -> str:
-    """Returns one line of strict JSON; see the module docstring for what becomes of nan and infinity."""
+def storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the row in the form that JSON can hold; see the module docstring for nan and infinity."""
     finite = {name: _finite(value) for name, value in row.items()}
     lost = [name for name, value in row.items() if finite[name] != value]
-    return json.dumps(finite | ({"nonfinite": lost} if lost else {}), allow_nan=False)
+    return finite | ({"nonfinite": lost} if lost else {})
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ class MetricsWriter:
     def __init__(self, path: pathlib.Path, events: pathlib.Path, last_epoch: int = 0) -> None:
         kept = [row for row in read(path) if row["epoch"] <= last_epoch]
         replacement = path.with_suffix(".tmp")
-        replacement.write_text("".join(json_line(row) + "\n" for row in kept), encoding="utf-8")
+        replacement.write_text("".join(_line(row) for row in kept), encoding="utf-8")
         os.replace(replacement, path)
         self._file = path.open("a", encoding="utf-8")
         self._events = tensorboardX.SummaryWriter(str(events), purge_step=last_epoch + 1)
@@ -70,12 +70,16 @@ class MetricsWriter:
         Vectors, such as the histogram of step sizes, go to the JSON file only.
         """
         for row in rows:
-            self._file.write(json_line(row) + "\n")
+            self._file.write(_line(row))
             for name, value in row.items():
                 if name != "epoch" and isinstance(value, (int, float)):
                     self._events.add_scalar(name, value, row["epoch"])
         self._file.flush()
         self._events.flush()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(storable(row), allow_nan=False) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -16,14 +16,14 @@ def learning_curve(
     return_mean: Sequence[float],
     return_std: Sequence[float],
     optimality_gap: Sequence[float],
-    optimum: float | None = None,
+    optimum: Sequence[float],
     title: str = "",
 ) -> "Figure":
     """Draws the return on the test bed and the optimality gap against the epochs, all (K,).
 
-    The band is half a standard deviation wide and drawn on the upper side only, as in Figure 4 of the
-    paper: it shows how much the difficulty of the initial states varies, not an uncertainty.
-    optimum: the mean return of the best actions that are known, a dashed line.
+    The band is half a standard deviation wide and drawn on the upper side only, as in the figures of the
+    paper: it shows how much the difficulty of the initial states varies, not an uncertainty. optimum: the
+    mean return of the best actions that were found without a policy, a dashed line.
     """
     # matplotlib takes a while to import and only those who draw need it. Without pyplot nothing of a
     # figure outlives it, and no display is asked for.
@@ -32,8 +32,11 @@ def learning_curve(
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     figure.suptitle(title)
-    _draw_return(left, np.asarray(epochs), np.asarray(return_mean), np.asarray(return_std), optimum)
-    _draw_gap(right, np.asarray(epochs), np.asarray(optimality_gap))
+    epoch, mean, std, gap = map(np.asarray, (epochs, return_mean, return_std, optimality_gap))
+    _draw_return(left, epoch, mean, std)
+    left.plot(epoch, optimum, color="black", linestyle="--", linewidth=1.0, label="best actions")
+    left.legend(loc="lower right")
+    _draw_gap(right, epoch, gap)
     return figure
 
 
@@ -43,15 +46,10 @@ def save(figure: "Figure", path: pathlib.Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _draw_return(
-    axes: "Axes", epochs: np.ndarray, mean: np.ndarray, std: np.ndarray, optimum: float | None
-) -> None:
+def _draw_return(axes: "Axes", epochs: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
     (line,) = axes.plot(epochs, mean, label="policy")
     axes.fill_between(epochs, mean, mean + std / 2, color=line.get_color(), alpha=0.2, linewidth=0)
-    if optimum is not None and np.isfinite(optimum):
-        axes.axhline(optimum, color="black", linestyle="--", linewidth=1.0, label="best actions")
     axes.set(xlabel="epoch", ylabel="return on the test bed")
-    axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
 
 

@@ -15,8 +15,8 @@ class ProgressDisplay:
     nothing can be redrawn there.
     """
 
-    def __init__(self, num_epochs: int, first_epoch: int = 0, console: Console | None = None) -> None:
-        self._console = console or Console(soft_wrap=True, highlight=False)
+    def __init__(self, console: Console, num_epochs: int, first_epoch: int = 0) -> None:
+        self._console = console
         self._num_epochs = num_epochs
         columns = (SpinnerColumn(), TextColumn("epoch {task.completed}/{task.total}"), BarColumn())
         self._bar = Progress(
@@ -63,12 +63,17 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def print_table(title: str, numbers: Mapping[str, float], console: Console | None = None) -> None:
+def make_console() -> Console:
+    """Returns a console on standard output that neither breaks lines nor colours numbers by guessing."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def print_table(console: Console, title: str, numbers: Mapping[str, float]) -> None:
     """Prints named numbers below each other."""
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in numbers.items():
         table.add_row(name.replace("_", " "), _number_text(name, value))
-    (console or Console(highlight=False)).print(table)
+    console.print(table)
 
 
 def _number_text(name: str, value: float) -> str:

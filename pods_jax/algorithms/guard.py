@@ -1,8 +1,8 @@
-"""A safety net in policy space: a fitted policy is kept only as far as it does not lower the return.
+"""A safety net in policy space: a fitted policy that lowers the return is not kept.
 
-Improved trajectories do not guarantee an improved policy (the fit may generalise badly), so the fitted
-parameters are compared with the old ones on a fixed batch of initial states. If the return fell, the step
-in parameter space is halved a few times, and finally not taken.
+Improved trajectories do not guarantee an improved policy (the fit may generalise badly), so the fitted policy is
+compared with the old one on a fixed batch of initial states. If the return fell, or is not finite, the learner
+goes back to the old policy, with fresh moments of Adam: the old ones describe a path that was left.
 """
 
 from collections.abc import Callable
@@ -12,31 +12,24 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-MAX_HALVINGS = 3
+from pods_jax.fitting import Learner
 
 
 @struct.dataclass
 class Guarded:
-    """The parameters to go on with."""
+    """The learner to go on with."""
 
-    params: Any
+    learner: Learner
     value: jax.Array  # () mean return on the guard batch, never below the old one
-    kept: jax.Array  # () share of the parameter step that was kept: 1 if the guard did not act, 0 if none
+    acted: jax.Array  # () True if the fitted policy was not kept
 
 
-def guard(value_of: Callable[[Any], jax.Array], old: Any, fitted: Any, old_value: jax.Array) -> Guarded:
-    """The first of old + {1, 1/2, 1/4, 1/8} (fitted - old) whose return is not below `old_value`, else old."""
-
-    def unfinished(carry):
-        best, trial = carry
-        return (best.kept == 0) & (trial >= 0.5**MAX_HALVINGS)
-
-    def halve(carry):
-        best, share = carry
-        params = jax.tree.map(lambda a, b: a + share * (b - a), old, fitted)
-        trial = Guarded(params, value_of(params), share)
-        good = trial.value >= old_value  # False for NaN
-        return jax.tree.map(lambda new, kept: jnp.where(good, new, kept), trial, best), share / 2
-
-    nothing = Guarded(old, old_value, jnp.zeros_like(old_value))
-    return jax.lax.while_loop(unfinished, halve, (nothing, jnp.ones_like(old_value)))[0]
+def guard(
+    value_of: Callable[[Any], jax.Array], old: Learner, fitted: Learner, fresh_moments: Any, old_value: jax.Array
+) -> Guarded:
+    """Keeps `fitted` if the return of its average policy is at least `old_value`, else goes back to `old`."""
+    value = value_of(fitted.average)
+    good = value >= old_value  # False for NaN
+    back = Learner(old.average, old.average, fresh_moments, fitted.num_steps)
+    learner = jax.tree.map(lambda new, kept: jnp.where(good, new, kept), fitted, back)
+    return Guarded(learner, jnp.where(good, value, old_value), ~good)

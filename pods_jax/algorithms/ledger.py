@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from pods_jax.algorithms.guard import Guarded
 from pods_jax.envs.environment import Environment
-from pods_jax.fitting import Fitted
 from pods_jax.rollout import Improvement
 from pods_jax.types import Metrics
 
@@ -14,12 +13,12 @@ STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 def ledger(
-    env: Environment, better: Improvement, healthy: jax.Array, fitted: Fitted, guarded: Guarded, value_new: jax.Array
+    env: Environment, better: Improvement, healthy: jax.Array, losses: jax.Array, guarded: Guarded, value_new: jax.Array
 ) -> Metrics:
     """Metrics of an epoch of k rollouts; means are over healthy rollouts.
 
-    better: improvements, leaves (k, ...). healthy: (k,). value_new: (k,) return of the new policy from the same
-    initial states.
+    better: improvements, leaves (k, ...). healthy: (k,). losses: of each gradient step. value_new: (k,) return of
+    the new policy from the same initial states.
     """
 
     def mean(values):
@@ -40,10 +39,10 @@ def ledger(
         "saturated_fraction": mean(jnp.mean(jnp.abs(better.actions) >= limit, axis=(1, 2))),
         "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], jnp.abs(better.actions), 0) / env.action_limit),
         "unhealthy_rollouts": jnp.sum(~healthy),
-        "fit_loss_before": fitted.loss_before,
-        "fit_loss": fitted.loss,
+        "fit_loss_before": losses[0],
+        "fit_loss": losses[-1],
         "guard_value": guarded.value,
-        "guard_kept": guarded.kept,
+        "guard_acted": guarded.acted,
     }
 
 

@@ -20,7 +20,7 @@ from pods_jax.algorithms.guard import guard
 from pods_jax.algorithms.ledger import ledger
 from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment
-from pods_jax.fitting import fit
+from pods_jax.fitting import Learner, fit, init_learner
 from pods_jax.networks import PolicyNetwork
 from pods_jax.rollout import improve, rollout
 from pods_jax.trajopt import DIRECTIONS
@@ -39,7 +39,8 @@ class Config:
     improved_share: float = 0.5  # weight of the improved states in visited_states
     damping: float = 0.0  # added to the diagonal of the Hessian, needed where w_a = 0
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
-    learning_rate: float = 1e-3  # of Adam
+    learning_rate: float = 3e-3  # of Adam in the first epoch
+    learning_rate_epochs: float = 20.0  # the learning rate falls as 1 / (1 + epoch / learning_rate_epochs)
     gradient_steps: int = 50  # per epoch, as in the paper
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
     guard_size: int = 256  # rollouts on which the guard compares policies
@@ -50,19 +51,20 @@ class Config:
 class TrainState:
     """Everything that an epoch needs from the last one."""
 
-    params: Any
-    optimizer_state: Any
+    learner: Learner
     key: Key
-    epoch: jax.Array  # () int32
     guard_states: Any  # initial states of the guard rollouts, drawn once
     guard_value: jax.Array  # () mean return of the policy from them
 
 
-def make(env: Environment, config: Config = Config()) -> Algorithm:
+def make(env: Environment, config: Config | None = None) -> Algorithm:
     """PODS for one environment. Raises InputError naming a setting that is not allowed."""
-    config = validate(config)
+    config = validate(config or Config())
     network = PolicyNetwork(config.hidden_sizes, env.action_size)
-    optimizer = optax.adam(config.learning_rate)
+    optimizer = optax.scale_by_adam()
+
+    def learning_rate(num_steps):
+        return config.learning_rate / (1 + num_steps / (config.learning_rate_epochs * config.gradient_steps))
 
     def apply(params, observation):
         return network.apply(params, observation, env.action_limit)
@@ -79,33 +81,28 @@ def make(env: Environment, config: Config = Config()) -> Algorithm:
         guard_states = sample_states(env, key_guard, config.guard_size)
         observation = env.observe(jax.tree.map(lambda leaf: leaf[0], guard_states))
         params = network.init(key_params, observation, env.action_limit)
-        return TrainState(
-            params=params,
-            optimizer_state=optimizer.init(params),
-            key=key_epochs,
-            epoch=jnp.zeros((), jnp.int32),
-            guard_states=guard_states,
-            guard_value=jnp.mean(returns(params, guard_states)),
-        )
+        guard_value = jnp.mean(returns(params, guard_states))
+        return TrainState(init_learner(optimizer, params), key_epochs, guard_states, guard_value)
 
-    def learn_from(params, state):
-        """One rollout and its improvement, as samples."""
+    def improve_one(params, state):
+        """A rollout from `state`, improved: what to learn from it, the improvement, and whether it is healthy."""
         visited = rollout(env, policy_of(params), state)
         better = improve(env, state, visited.action, method=config.method, damping=config.damping)
         samples = lessons(env, state, visited, better, config.regression, config.improved_share)
         return samples, better, is_healthy(env, state, visited, better)
 
     def update(state):
+        old = state.learner
         key, key_states, key_fit = jax.random.split(state.key, 3)
-        states = sample_states(env, key_states, config.batch_size)
+        starts = sample_states(env, key_states, config.batch_size)
         samples, better, healthy = jax.lax.map(
-            lambda one: learn_from(state.params, one), states, batch_size=config.chunk_size or config.batch_size
+            lambda start: improve_one(old.average, start), starts, batch_size=config.chunk_size or config.batch_size
         )
-        fitted = fit(
+        fitted, losses = fit(
             apply,
             optimizer,
-            state.params,
-            state.optimizer_state,
+            learning_rate,
+            old,
             flatten_lessons(samples, healthy),
             key_fit,
             horizon=env.horizon,
@@ -114,23 +111,16 @@ def make(env: Environment, config: Config = Config()) -> Algorithm:
         )
         guarded = guard(
             lambda params: jnp.mean(returns(params, state.guard_states)),
-            state.params,
-            fitted.params,
+            old,
+            fitted,
+            optimizer.init(old.params),
             state.guard_value,
         )
-        # Adam's moments describe the path to the fitted parameters; if the guard left that path they are stale.
-        optimizer_state = jax.tree.map(
-            lambda new, fresh: jnp.where(guarded.kept == 1, new, fresh),
-            fitted.optimizer_state,
-            optimizer.init(state.params),
-        )
-        metrics = ledger(env, better, healthy, fitted, guarded, returns(guarded.params, states))
-        state = TrainState(
-            guarded.params, optimizer_state, key, state.epoch + 1, state.guard_states, guarded.value
-        )
-        return state, metrics
+        value_new = returns(guarded.learner.average, starts)
+        metrics = ledger(env, better, healthy, losses, guarded, value_new)
+        return TrainState(guarded.learner, key, state.guard_states, guarded.value), metrics
 
-    return Algorithm("pods", env, config, init, update, policy=lambda state: policy_of(state.params))
+    return Algorithm("pods", env, config, init, update, policy=lambda state: policy_of(state.learner.average))
 
 
 def sample_states(env: Environment, key: Key, count: int) -> Any:
@@ -144,7 +134,8 @@ def validate(config: Config) -> Config:
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
     for field in ("minibatch_size", "chunk_size"):
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=0)
-    checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
+    for field in ("learning_rate", "learning_rate_epochs"):
+        checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)
     checks.number("algorithm.damping", config.damping, at_least=0.0)
     if checks.number("algorithm.improved_share", config.improved_share, at_least=0.0) > 1:
         raise checks.InputError(f"algorithm.improved_share = {config.improved_share}: must be at most 1")
