@@ -37,9 +37,7 @@ def save(directory: pathlib.Path, epoch: int, train_state: object) -> None:
         with _manager(directory, create=True) as manager:
             saved = manager.save(epoch, args=contents)
     except Exception as error:  # Orbax and TensorStore report a full disk in several ways.
-        raise OSError(
-            f"the checkpoint of epoch {epoch} could not be written: {_first_line(error)}"
-        ) from error
+        raise OSError(f"the checkpoint of epoch {epoch} could not be written: {_first_line(error)}") from error
     if not saved:  # Orbax refuses silently when this epoch or a later one is there already.
         raise CheckpointError(f"{directory} already holds a checkpoint of epoch {epoch} or later")
 
@@ -86,4 +84,4 @@ def _manager(directory: pathlib.Path, *, create: bool) -> ocp.CheckpointManager:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":")

@@ -31,7 +31,7 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
     """Returns `value` as an int, or raises InputError if it is not one or is out of range."""
     upper = "" if at_most is None else f" and at most {at_most}"
     allowed = f"must be a whole number, at least {at_least}{upper}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise _refuse(name, value, allowed)
     if value < at_least or (at_most is not None and value > at_most):
         raise _refuse(name, value, allowed)
@@ -53,8 +53,14 @@ def choice(name: str, value: Any, valid: Iterable[str]) -> str:
     raise _refuse(name, value, f"{hint}must be one of {', '.join(valid)}")
 
 
-def array(name: str, value: Any, shape: tuple[int, ...], *, above: float | None = None,
-          at_least: float | None = None) -> np.ndarray:
+def array(
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+) -> np.ndarray:
     """Returns `value` as a finite float array of exactly `shape`, or raises InputError."""
     allowed = f"must be finite numbers of shape {shape}{_range_text(above, at_least)}"
     try:

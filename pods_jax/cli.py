@@ -4,6 +4,7 @@
 Any other exception is a mistake of this package and keeps its traceback.
 """
 
+import pathlib
 import shlex
 import sys
 import traceback
@@ -40,7 +41,7 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
         print(f"error: {error}", file=sys.stderr)
         return next(status for kind, status in _STATUS if isinstance(error, kind))
     except KeyboardInterrupt:
-        print(f"interrupted; to continue: python {shlex.join(argv)}", file=sys.stderr)
+        print(f"interrupted; to continue: {_interpreter()} {shlex.join(argv)}", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -68,6 +69,13 @@ def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
         raise InputError(_mistake(error)) from error
     except AttributeError as error:
         raise InputError(f"--{flag.name}: get_config() must return an ml_collections.ConfigDict") from error
+
+
+def _interpreter() -> str:
+    """What to type for this Python: its path if it lies below the current folder, as in .venv."""
+    path = pathlib.Path(sys.executable)
+    below = path.is_relative_to(pathlib.Path.cwd())
+    return str(path.relative_to(pathlib.Path.cwd())) if below else "python"
 
 
 def _mistake(error: Exception) -> str:

@@ -7,7 +7,7 @@ and figures each have their module, and here they meet.
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,10 @@ from pods_jax import checkpoints, metrics, plotting
 from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check, differences
+from pods_jax.evaluation import TestBed, make_test_bed, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
-from pods_jax.evaluation import make_monitor
 from pods_jax.progress import ProgressDisplay, make_console, print_table
 from pods_jax.training import Report, train
-from pods_jax.types import Policy
 from pods_jax.workdir import Workdir, write_json
 
 
@@ -39,16 +38,13 @@ def run(
     folder.check_writable()
     _refuse_other_settings(folder, configuration)
     console.print(f"{_title(configuration)}, {configuration.num_epochs} epochs, in {folder.path}")
-    epoch, train_state = _start(configuration, folder)
+    epoch, train_state = _start(configuration, folder, console)
     write_json(folder.config, configuration.fields)
-    if epoch >= configuration.num_epochs:
-        console.print(f"already trained to epoch {epoch}; a larger --config.num_epochs continues")
-    else:
-        if epoch:
-            console.print(f"continuing after epoch {epoch}")
-        train_state = _train(configuration, folder, console, epoch, train_state)
+    test_bed = _search(configuration, console)
+    if epoch < configuration.num_epochs:
+        train_state = _train(configuration, folder, console, test_bed, epoch, train_state)
         epoch = configuration.num_epochs
-    numbers = _evaluate(configuration, console, epoch, train_state)
+    numbers = _evaluate(configuration, console, test_bed, epoch, train_state)
     write_json(folder.evaluation, metrics.storable({"epoch": epoch, **numbers}))
     _draw(configuration, folder)
     _print_places(folder, console)
@@ -63,7 +59,7 @@ def evaluate(workdir: str | os.PathLike[str], console: Console | None = None) ->
     folder, console = Workdir(workdir), console or make_console()
     configuration = check(folder.read_config())
     epoch, train_state = checkpoints.restore(folder.checkpoints, _fresh(configuration))
-    numbers = _evaluate(configuration, console, epoch, train_state)
+    numbers = _evaluate(configuration, console, _search(configuration, console), epoch, train_state)
     console.print(json.dumps(metrics.storable({"epoch": epoch, **numbers}), allow_nan=False), markup=False)
     return numbers
 
@@ -73,13 +69,13 @@ class _Observer:
     """Called between chunks: measures the policy, then records, saves and shows."""
 
     algorithm: Algorithm
-    monitor: Callable[[Policy], dict[str, float]]
+    test_bed: TestBed
     writer: metrics.MetricsWriter
     display: ProgressDisplay
     folder: Workdir
 
     def __call__(self, report: Report) -> None:
-        numbers = self.monitor(self.algorithm.policy(report.train_state))
+        numbers = monitor(self.algorithm.env, self.algorithm.policy(report.train_state), self.test_bed)
         seconds = report.seconds / len(report.metrics)
         first = report.epoch - len(report.metrics) + 1
         rows = [
@@ -100,7 +96,12 @@ class _Observer:
 
 
 def _train(
-    configuration: Configuration, folder: Workdir, console: Console, first_epoch: int, train_state: Any
+    configuration: Configuration,
+    folder: Workdir,
+    console: Console,
+    test_bed: TestBed,
+    first_epoch: int,
+    train_state: Any,
 ) -> Any:
     """Trains from `first_epoch` to the end and returns the train state."""
     fresh = first_epoch == 0  # keeps no rows at all, not even the one of epoch 0 of an aborted attempt
@@ -108,16 +109,14 @@ def _train(
         ProgressDisplay(console, configuration.num_epochs, first_epoch) as display,
         metrics.MetricsWriter(folder.metrics, folder.events, -1 if fresh else first_epoch) as writer,
     ):
-        display.announce("preparing the test bed ...")
         algorithm = configuration.algorithm
-        monitor = make_monitor(algorithm.env, configuration.num_test_rollouts)
         if fresh:
-            writer.write([_test_row(0, monitor(algorithm.policy(train_state)))])
+            writer.write([_test_row(0, monitor(algorithm.env, algorithm.policy(train_state), test_bed))])
         train_state, _ = train(
             algorithm,
             jax.random.key(configuration.seed),
             configuration.num_epochs,
-            [_Observer(algorithm, monitor, writer, display, folder)],
+            [_Observer(algorithm, test_bed, writer, display, folder)],
             epochs_per_chunk=configuration.evaluate_every,
             train_state=train_state,
             first_epoch=first_epoch,
@@ -144,20 +143,30 @@ def _fresh(configuration: Configuration) -> Any:
     return jax.jit(configuration.algorithm.init)(jax.random.key(configuration.seed))
 
 
-def _start(configuration: Configuration, folder: Workdir) -> tuple[int, Any]:
+def _start(configuration: Configuration, folder: Workdir, console: Console) -> tuple[int, Any]:
     """Returns the epoch and the train state to begin with: those of the last checkpoint, if there is one."""
     train_state = _fresh(configuration)
     if checkpoints.latest_epoch(folder.checkpoints) is None:
         return 0, train_state
-    return checkpoints.restore(folder.checkpoints, train_state)
+    epoch, train_state = checkpoints.restore(folder.checkpoints, train_state)
+    if epoch < configuration.num_epochs:
+        console.print(f"continuing after epoch {epoch}")
+    else:
+        console.print(f"already trained to epoch {epoch}; a larger --config.num_epochs continues")
+    return epoch, train_state
+
+
+def _search(configuration: Configuration, console: Console) -> TestBed:
+    count = configuration.num_test_rollouts
+    console.print(f"searching the best actions for each of {count} unseen initial states ...")
+    return make_test_bed(configuration.algorithm.env, count)
 
 
 def _evaluate(
-    configuration: Configuration, console: Console, epoch: int, train_state: Any
+    configuration: Configuration, console: Console, test_bed: TestBed, epoch: int, train_state: Any
 ) -> dict[str, float]:
-    algorithm, count = configuration.algorithm, configuration.num_test_rollouts
-    console.print(f"evaluating on {count} unseen initial states, and searching the best actions for each ...")
-    numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), count)
+    algorithm = configuration.algorithm
+    numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), test_bed=test_bed)
     print_table(console, f"{_title(configuration)}, epoch {epoch}", numbers)
     if not math.isfinite(numbers["return_mean"]):
         raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
@@ -187,5 +196,4 @@ def _print_places(folder: Workdir, console: Console) -> None:
         "policy": folder.checkpoints,
     }
     for name, path in places.items():
-        console.print(f"{name:15}{path}", markup=False)
-    console.print(f"evaluate again  python scripts/evaluate.py --workdir={folder.path}", markup=False)
+        console.print(f"{name:15}{os.path.relpath(path)}", markup=False)

@@ -21,7 +21,6 @@ from flax import struct
 
 from pods_jax.types import Key
 
-
 AVERAGING = 8.0
 """eta: the average covers about the last 1 / (eta + 1) of all gradient steps."""
 
@@ -45,9 +44,9 @@ class Samples:
     weight: jax.Array  # (N, A, A), how much an error costs; zero for samples to be left out
 
 
-def init_learner(optimizer: optax.GradientTransformation, params: Any) -> Learner:
-    """A learner that starts from `params`."""
-    return Learner(params, params, optimizer.init(params), jnp.zeros((), jnp.int32))
+def init_learner(optimizer: optax.GradientTransformation, params: Any, num_steps: jax.Array | int = 0) -> Learner:
+    """A learner that starts from `params`, as if it had already taken `num_steps` gradient steps."""
+    return Learner(params, params, optimizer.init(params), jnp.asarray(num_steps, jnp.int32))
 
 
 def regression_loss(

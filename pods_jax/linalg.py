@@ -23,24 +23,23 @@ def solve(matrix: jax.Array, right_side: jax.Array, *, pattern: np.ndarray | Non
     size = matrix.shape[0]
     if size > LARGEST_UNROLLED:
         return jnp.linalg.solve(matrix, right_side)
-    known = np.ones((size, size), dtype=bool) if pattern is None else pattern.copy()
-    entry = [[matrix[i, j] if known[i, j] else None for j in range(size)] for i in range(size)]
+    known = np.ones((size, size), dtype=bool) if pattern is None else pattern
+    entry = {(i, j): matrix[i, j] for i, j in np.ndindex(size, size) if known[i, j]}
     value = [right_side[i] for i in range(size)]
-    inverse = []
     for k in range(size):
-        inverse.append(1.0 / entry[k][k])
+        inverse = 1.0 / entry[k, k]
         for i in range(k + 1, size):
-            if entry[i][k] is None:
+            if (i, k) not in entry:
                 continue
-            factor = entry[i][k] * inverse[k]
+            factor = entry[i, k] * inverse
             value[i] = value[i] - factor * value[k]
             for j in range(k + 1, size):
-                if entry[k][j] is not None:
-                    product = factor * entry[k][j]
-                    entry[i][j] = -product if entry[i][j] is None else entry[i][j] - product
+                if (k, j) in entry:
+                    product = factor * entry[k, j]
+                    entry[i, j] = entry[i, j] - product if (i, j) in entry else -product
     for i in reversed(range(size)):
         for j in range(i + 1, size):
-            if entry[i][j] is not None:
-                value[i] = value[i] - entry[i][j] * value[j]
-        value[i] = value[i] * inverse[i]
+            if (i, j) in entry:
+                value[i] = value[i] - entry[i, j] * value[j]
+        value[i] = value[i] / entry[i, i]
     return jnp.stack(value)

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-import tensorboardX
-
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the row in the form that JSON can hold; see the module docstring for nan and infinity."""
@@ -46,6 +44,8 @@ class MetricsWriter:
     """
 
     def __init__(self, path: pathlib.Path, events: pathlib.Path, last_epoch: int = 0) -> None:
+        import tensorboardX  # Sets an environment variable when it is imported.
+
         kept = [row for row in read(path) if row["epoch"] <= last_epoch]
         replacement = path.with_suffix(".tmp")
         replacement.write_text("".join(_line(row) for row in kept), encoding="utf-8")

@@ -58,4 +58,5 @@ def _draw_gap(axes: "Axes", epochs: np.ndarray, gap: np.ndarray) -> None:
     shown = np.isfinite(gap) & (gap > 0)
     axes.plot(epochs[shown], 100 * gap[shown], marker=".")
     axes.set(xlabel="epoch", ylabel="optimality gap [%]", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")

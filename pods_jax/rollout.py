@@ -94,27 +94,28 @@ def improve(
     )
 
 
+@jax.jit
 def optimize(
     env: Environment, state: Any, actions: jax.Array, max_steps: int = 100, tolerance: float = 1e-5
-) -> Improvement:
-    """Riccati steps until one gains less than `tolerance` of the value, or until `max_steps`: a local optimum."""
-    return _optimize(env, state, actions, max_steps, tolerance)
+) -> tuple[Improvement, jax.Array]:
+    """Riccati steps until one gains less than `tolerance` of the value, or until `max_steps`: a local optimum.
 
+    Returns the last improvement, its `value_before` that of the given actions, and whether it converged.
+    """
 
-@jax.jit
-def _optimize(env: Environment, state: Any, actions: jax.Array, max_steps: int, tolerance: float) -> Improvement:
     def unfinished(carry):
-        best, gained, count = carry
-        return (gained > tolerance * jnp.abs(best.value)) & (count < max_steps)
+        _, converged, count = carry
+        return ~converged & (count < max_steps)
 
     def advance(carry):
         best, _, count = carry
         better = improve(env, state, best.actions, method="riccati")
-        return better, better.value - better.value_before, count + 1
+        gained = better.value - better.value_before
+        return better, ~(gained > tolerance * jnp.abs(better.value)), count + 1
 
     first = improve(env, state, actions, method="riccati")
-    best, _, _ = jax.lax.while_loop(unfinished, advance, (first, first.value - first.value_before, 1))
-    return best.replace(value_before=first.value_before)
+    best, converged, _ = jax.lax.while_loop(unfinished, advance, (first, jnp.asarray(False), 1))
+    return best.replace(value_before=first.value_before), converged
 
 
 def starts(state: Any, states: Any) -> Any:

@@ -1,11 +1,11 @@
-"""A safety net in policy space: a fitted policy that lowers the return is not kept.
+"""A safety net in policy space: a fitted policy that lowers the return does not replace the old one.
 
 Improved trajectories do not guarantee an improved policy (the fit may generalise badly), so the fitted policy is
-compared with the old one on a fixed batch of initial states. If the return fell, or is not finite, the learner
-goes back to the old policy, with fresh moments of Adam: the old ones describe a path that was left.
+compared with the old one on initial states that stay the same from epoch to epoch. If the return fell, the old
+policy stays in charge for another epoch while the learner goes on; if the return is not finite, the learner starts
+again from the old policy.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,19 +17,23 @@ from pods_jax.fitting import Learner
 
 @struct.dataclass
 class Guarded:
-    """The learner to go on with."""
+    """The policy to go on with."""
 
+    params: Any
     learner: Learner
-    value: jax.Array  # () mean return on the guard batch, never below the old one
-    acted: jax.Array  # () True if the fitted policy was not kept
+    value: jax.Array  # () mean return of the policy on the guard batch, never below the old one
+    acted: jax.Array  # () True if the old policy stayed
 
 
-def guard(
-    value_of: Callable[[Any], jax.Array], old: Learner, fitted: Learner, fresh_moments: Any, old_value: jax.Array
-) -> Guarded:
-    """Keeps `fitted` if the return of its average policy is at least `old_value`, else goes back to `old`."""
-    value = value_of(fitted.average)
+def guard(old: Any, old_value: jax.Array, fitted: Learner, value: jax.Array, fresh: Learner) -> Guarded:
+    """Takes the average policy of `fitted` if its mean return `value` is at least `old_value`, else keeps `old`.
+
+    old: parameters. fresh: a learner that starts from them, for the case that the fitted one is not finite.
+    """
     good = value >= old_value  # False for NaN
-    back = Learner(old.average, old.average, fresh_moments, fitted.num_steps)
-    learner = jax.tree.map(lambda new, kept: jnp.where(good, new, kept), fitted, back)
-    return Guarded(learner, jnp.where(good, value, old_value), ~good)
+    return Guarded(
+        params=jax.tree.map(lambda new, kept: jnp.where(good, new, kept), fitted.average, old),
+        learner=jax.tree.map(lambda new, restart: jnp.where(jnp.isfinite(value), new, restart), fitted, fresh),
+        value=jnp.where(good, value, old_value),
+        acted=~good,
+    )

@@ -13,18 +13,23 @@ STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 def ledger(
-    env: Environment, better: Improvement, healthy: jax.Array, losses: jax.Array, guarded: Guarded, value_new: jax.Array
+    env: Environment,
+    better: Improvement,
+    healthy: jax.Array,
+    losses: jax.Array,
+    guarded: Guarded,
+    value_fitted: jax.Array,
 ) -> Metrics:
     """Metrics of an epoch of k rollouts; means are over healthy rollouts.
 
-    better: improvements, leaves (k, ...). healthy: (k,). losses: of each gradient step. value_new: (k,) return of
-    the new policy from the same initial states.
+    better: improvements, leaves (k, ...). healthy: (k,). losses: of each gradient step. value_fitted: (k,) return
+    of the fitted policy from the same initial states.
     """
 
     def mean(values):
         return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
 
-    before, improved, after = mean(better.value_before), mean(better.value), mean(value_new)
+    before, improved, after = mean(better.value_before), mean(better.value), mean(value_fitted)
     gained = improved - before
     limit = (1 - 1e-3) * env.action_limit
     return {
@@ -37,7 +42,9 @@ def ledger(
         "step_size_mean": mean(better.step_size),
         "step_size_histogram": _histogram(better.step_size),
         "saturated_fraction": mean(jnp.mean(jnp.abs(better.actions) >= limit, axis=(1, 2))),
-        "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], jnp.abs(better.actions), 0) / env.action_limit),
+        "largest_action_ratio": jnp.max(
+            jnp.where(healthy[:, None, None], jnp.abs(better.actions), 0) / env.action_limit
+        ),
         "unhealthy_rollouts": jnp.sum(~healthy),
         "fit_loss_before": losses[0],
         "fit_loss": losses[-1],

@@ -22,6 +22,8 @@ states, or unweighted, is not: monotone improvement of trajectories then need no
 improved states is mixed in, because that is where the policy is about to go.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -59,7 +61,7 @@ def lessons(
         target=jnp.clip(better.actions + reaction, -env.action_limit, env.action_limit),
         weight=2 * (1 - improved_share) * better.curvature,
     )
-    imitate = imitate.replace(weight=2 * improved_share * better.curvature)
+    imitate = dataclasses.replace(imitate, weight=2 * improved_share * better.curvature)
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), react, imitate)
 
 
@@ -78,10 +80,10 @@ def flatten_lessons(samples: Samples, healthy: jax.Array) -> Samples:
 
     def keep(leaf):
         mask = healthy.reshape(healthy.shape + (1,) * (leaf.ndim - 1))
-        return jnp.where(mask, leaf, 0.0).reshape((-1,) + leaf.shape[2:])
+        return jnp.where(mask, leaf, 0.0).reshape((-1, *leaf.shape[2:]))
 
     kept = jax.tree.map(keep, samples)
     share = jnp.mean(healthy.astype(kept.weight.dtype))
     mean_weight = jnp.mean(jnp.trace(kept.weight, axis1=-2, axis2=-1)) / kept.target.shape[-1]
     scale = share / jnp.maximum(mean_weight, jnp.finfo(mean_weight.dtype).tiny)
-    return kept.replace(weight=kept.weight * scale)
+    return dataclasses.replace(kept, weight=kept.weight * scale)

@@ -7,6 +7,7 @@ in `envs.make`.
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from pods_jax import checks, sim
@@ -28,16 +29,14 @@ class ChainSettings:
     action_limit: float = 3.0  # [m/s] for each handle coordinate
     initial_speed: float = 3.0  # [m/s]
     initial_displacement: float = 1.0  # [m], task stop_at_origin only
-    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.01)  # w_p, w_x, w_v, w_a of Eq. 15
+    weights: tuple[float, float, float, float] = (5.0, 5.0, 1.0, 0.1)  # w_p, w_x, w_v, w_a of Eq. 15
 
 
 def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, settings: ChainSettings) -> Environment:
     """A chain of `settings.num_points` masses below a handle at the origin of `dimension`-dimensional space."""
     count = checks.integer("num_points", settings.num_points, at_least=1)
     weights = checks.array("weights", settings.weights, (4,), at_least=0.0)
-    springs = [
-        sim.Spring(i, i + 1, settings.stiffness, settings.link_length, settings.damping) for i in range(count)
-    ]
+    springs = [sim.Spring(i, i + 1, settings.stiffness, settings.link_length, settings.damping) for i in range(count)]
     system = sim.make_system(
         mass=[settings.mass] * count,
         springs=springs,
@@ -49,7 +48,7 @@ def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, setting
         name,
         task,
         system,
-        hanging_position(settings, dimension),
+        jnp.asarray(hanging_position(settings, dimension)),
         horizon=settings.horizon,
         action_limit=settings.action_limit,
         initial_speed=settings.initial_speed,

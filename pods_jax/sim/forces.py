@@ -67,7 +67,11 @@ def force(
 
 
 def newton_matrix(
-    system: System, position: jax.Array, handle_position: jax.Array, velocity_weight: float, position_weight: float
+    system: System,
+    position: jax.Array,
+    handle_position: jax.Array,
+    velocity_weight: float,
+    position_weight: float,
 ) -> jax.Array:
     """(P d, P d): mass * velocity_weight + D + position_weight * K, the Jacobian of an implicit step.
 

@@ -18,7 +18,11 @@ MAX_ITERATIONS = 50
 
 
 def newton(
-    residual: Residual, direction: Residual, guess: jax.Array, tolerance: jax.Array, max_iterations: int = MAX_ITERATIONS
+    residual: Residual,
+    direction: Residual,
+    guess: jax.Array,
+    tolerance: jax.Array,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> jax.Array:
     """(n,) an x with max |residual(x)| <= tolerance, or the best point after `max_iterations` passes.
 

@@ -6,7 +6,6 @@ constraints of the quadratic model: a step that is clipped afterwards points thr
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +65,7 @@ def gauss_newton(problem: Problem, damping: float = 0.0) -> Direction:
 def riccati(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop."""
     feedback = _feedback(problem, damping)
-    return Direction(**_fields(feedback), closed_loop=True)
+    return Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
 
 
 def newton(problem: Problem, damping: float = 0.0) -> Direction:
@@ -120,7 +119,9 @@ def _dense_step(problem: Problem, hessian: jax.Array, gradient: jax.Array, dampi
 
 def _feedback(problem: Problem, damping: float) -> Feedback:
     model = linearize(problem.dynamics, problem.state, problem.states, problem.actions)
-    cost = jax.vmap(lambda state, action: quadratize(problem.residual, state, action))(problem.states, problem.actions)
+    cost = jax.vmap(lambda state, action: quadratize(problem.residual, state, action))(
+        problem.states, problem.actions
+    )
     lower, upper = _bounds(problem)
     return solve_lqr(model, cost, lower, upper, damping)
 
@@ -145,12 +146,3 @@ def _bounds(problem: Problem) -> tuple[jax.Array, jax.Array]:
     lower = jnp.minimum(-problem.limit - problem.actions, 0.0)
     upper = jnp.maximum(problem.limit - problem.actions, 0.0)
     return lower, upper
-
-
-def _fields(feedback: Feedback) -> dict[str, Any]:
-    return {
-        "change": feedback.change,
-        "gains": feedback.gains,
-        "curvature": feedback.curvature,
-        "slope": feedback.slope,
-    }

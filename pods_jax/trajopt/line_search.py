@@ -25,10 +25,10 @@ class Followed:
 
 def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
     """Backtracks along `direction` from the present `cost` of the problem's own actions."""
-    worth = -direction.slope > jnp.finfo(cost.dtype).eps * cost  # False for NaN
 
     def unfinished(carry):
         best, trial_size = carry
+        worth = -direction.slope * trial_size > jnp.finfo(cost.dtype).eps * cost  # False for NaN
         return worth & (best.step_size == 0) & (trial_size >= 0.5**MAX_HALVINGS)
 
     def halve(carry):

@@ -31,7 +31,11 @@ class Feedback:
 
 
 def solve_lqr(
-    model: Linearization, cost: Quadratic, lower: jax.Array, upper: jax.Array, damping: float | jax.Array = 0.0
+    model: Linearization,
+    cost: Quadratic,
+    lower: jax.Array,
+    upper: jax.Array,
+    damping: float | jax.Array = 0.0,
 ) -> Feedback:
     """The backward pass; every leaf of `cost` has a leading T, lower and upper (T, A) bound the change."""
     num_actions = model.B.shape[-1]

@@ -1,0 +1,51 @@
+# Every target builds its own virtual environment the first time and reuses it afterwards.
+
+VENV ?= .venv
+
+# The first Python that is new enough and can make virtual environments; `make PYTHON=...` overrides it.
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.12 python3.13 python3.11; do \
+	$$python -c '$(USABLE)' >/dev/null 2>&1 && echo $$python && break; done)
+
+# Further arguments, for example `make train FLAGS=--config.seed=1` or `make test FLAGS="-k bdf2"`.
+FLAGS ?=
+
+# Two processes, since compiling one jax program keeps one core busy; a file's tests stay together.
+PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+.PHONY: train test test-slow lint clean help
+.DELETE_ON_ERROR:
+
+help:  ## Lists the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /: /'
+
+train: $(VENV)/.installed  ## Trains PODS to stop a swinging pendulum (about a minute); results in runs/.
+	$(VENV)/bin/python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop $(FLAGS)
+
+test: $(VENV)/.installed-test  ## Runs the tests, except the slow ones.
+	$(PYTEST) -m "not slow" $(FLAGS)
+
+test-slow: $(VENV)/.installed-test  ## Runs the slow tests.
+	$(PYTEST) -m slow $(FLAGS)
+
+lint: $(VENV)/.installed-dev  ## Checks style, formatting and types.
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
+
+clean:  ## Removes the virtual environment and caches; never runs/.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+# The stamp files are younger than pyproject.toml as long as the installed packages are up to date.
+$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv found: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

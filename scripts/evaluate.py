@@ -1,0 +1,22 @@
+"""Evaluates the policy of a training run; the last line of the output is one JSON object.
+
+python scripts/evaluate.py --workdir=runs/pendulum_2d_stop
+"""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from pods_jax import cli, experiment
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the command line, evaluates, and returns the exit status."""
+    values = flags.FlagValues()
+    workdir = flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
+    return cli.run(lambda: experiment.evaluate(workdir.value), values, argv, about=str(__doc__))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

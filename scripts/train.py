@@ -1,0 +1,29 @@
+"""Trains a policy, or goes on training the one in --workdir, and evaluates it.
+
+python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop --config.seed=1
+"""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from pods_jax import cli, experiment
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the command line, trains, and returns the exit status."""
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file(
+        "config",
+        help_string="Configuration file; --config.seed=1 after it overrides a field.",
+        flag_values=values,
+        sys_argv=list(argv),
+    )
+    workdir = flags.DEFINE_string("workdir", "", "Folder of the run, made if it is not there.", flag_values=values)
+    return cli.run(lambda: experiment.run(cli.config_dict(config), workdir.value), values, argv, about=str(__doc__))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

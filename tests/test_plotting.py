@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from pods_jax import plotting
+
+EPOCHS = [0, 5, 10]
+MEAN, STD, GAP, OPTIMUM = [-4.0, -2.2, -2.0], [1.0, 0.5, 0.5], [1.0, 0.1, 0.0], [-2.0] * 3
+
+
+@pytest.fixture
+def axes():
+    figure = plotting.learning_curve(EPOCHS, MEAN, STD, GAP, OPTIMUM, title="pendulum_2d / stop")
+    assert isinstance(figure, Figure)
+    return figure.axes
+
+
+def test_the_return_and_the_best_actions_are_drawn(axes):
+    policy, best = axes[0].lines
+    np.testing.assert_allclose(policy.get_xydata(), np.transpose([EPOCHS, MEAN]))
+    np.testing.assert_allclose(best.get_ydata(), OPTIMUM)
+    assert best.get_linestyle() == "--"
+
+
+def test_the_band_is_half_a_standard_deviation_on_the_upper_side(axes):
+    (band,) = axes[0].collections
+    corners = band.get_paths()[0].vertices
+    heights = {x: sorted({y for at, y in corners if at == x}) for x in EPOCHS}
+    assert heights == {x: pytest.approx([y, y + s / 2]) for x, y, s in zip(EPOCHS, MEAN, STD, strict=True)}
+
+
+def test_the_gap_is_logarithmic_and_leaves_out_what_has_no_logarithm(axes):
+    (line,) = axes[1].lines
+    assert axes[1].get_yscale() == "log"
+    np.testing.assert_allclose(line.get_xydata(), [[0, 100.0], [5, 10.0]])
+
+
+def test_a_figure_is_saved_even_if_nothing_is_finite(tmp_path):
+    path = tmp_path / "figures" / "learning_curve.png"
+    plotting.save(plotting.learning_curve([0], [np.nan], [np.nan], [np.nan], [np.nan]), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_matplotlib_is_imported_by_those_who_draw_and_pyplot_by_nobody():
+    program = """
+import sys
+from pods_jax import plotting
+assert "matplotlib" not in sys.modules
+plotting.learning_curve([0], [-1.0], [0.0], [0.5], [-0.5])
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

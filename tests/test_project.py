@@ -1,0 +1,103 @@
+"""The rules that hold for the package as a whole: its layers, what it never does, one source of defaults."""
+
+import ast
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from configs import pods as pods_config
+from pods_jax.algorithms import pods
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "pods_jax"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A module imports strictly lower layers and its own package. A new module has to be given its place here.
+LAYERS = (
+    ("checks", "types", "linalg"),
+    ("sim", "trajopt", "networks", "fitting"),
+    ("envs",),
+    ("rollout",),
+    ("algorithms",),
+    ("training", "evaluation", "checkpoints", "metrics", "plotting", "progress", "configuration"),
+    ("workdir",),
+    ("experiment",),
+    ("cli",),
+)
+LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+
+
+def part_of(path: pathlib.Path) -> str:
+    """The first name below the package: "sim" for pods_jax/sim/bdf2.py, "" for pods_jax/__init__.py."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def imported_names(tree: ast.AST) -> set[str]:
+    """What a module imports, such as "pods_jax.sim.bdf2", wherever in the module the import stands."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported_parts(tree: ast.AST) -> set[str]:
+    """The parts of the package that a module imports."""
+    return {name.split(".")[1] for name in imported_names(tree) if name.startswith("pods_jax.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_strictly_lower_layers(path):
+    part = part_of(path)
+    if not part:
+        return  # the package's own __init__ shows the public names of every layer
+    assert part in LAYER_OF, f"give {part} its layer in this file"
+    for imported in imported_parts(ast.parse(path.read_text())) - {part}:
+        assert LAYER_OF[imported] < LAYER_OF[part], f"{path} imports {imported}"
+
+
+def test_the_layering_check_sees_imports_of_every_form():
+    code = "import pods_jax.sim.bdf2\ndef f():\n  from pods_jax import envs\n  from pods_jax.cli import run"
+    assert imported_parts(ast.parse(code)) == {"sim", "envs", "cli"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_in_the_package_executes_data(path):
+    tree = ast.parse(path.read_text())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert not names & {"eval", "exec", "compile", "__import__"}
+    imported = {name.split(".")[0] for name in imported_names(tree)}
+    assert not imported & {"pickle", "cloudpickle", "dill", "marshal", "shelve", "importlib"}
+
+
+def test_importing_the_package_changes_nothing():
+    # In a process of its own: here, other tests have used devices and may have changed settings.
+    program = """
+import os, jax
+before, settings = dict(os.environ), dict(jax.config.values)
+import pods_jax, pods_jax.experiment, pods_jax.cli
+from jax._src import xla_bridge
+assert not xla_bridge._backends, "a device was used"
+assert {name: jax.config.values[name] for name in settings} == settings
+assert dict(os.environ) == before
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_configuration_file_repeats_no_defaults():
+    settings = pods_config.get_config().algorithm.to_dict()
+    assert settings == {"name": "pods", **dataclasses.asdict(pods.Config())}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/*.py")), ids=lambda path: path.name)
+def test_scripts_are_thin(path):
+    assert len(path.read_text().splitlines()) <= 60
