@@ -24,4 +24,4 @@ class PolicyNetwork(nn.Module):
             hidden = nn.relu(nn.Dense(size, param_dtype=observation.dtype)(hidden))
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
         output = nn.Dense(self.action_size, kernel_init=small, param_dtype=observation.dtype)(hidden)
-        return action_limit * jnp.tanh(output)
+        return jnp.broadcast_to(action_limit, output.shape) * jnp.tanh(output)

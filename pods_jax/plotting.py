@@ -1,10 +1,12 @@
 """Figures: each function takes data and returns a matplotlib Figure, without any global state."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pods_jax.comparison import common_optimum, gaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +38,7 @@ def learning_curve(
     _draw_return(left, epoch, mean, std)
     left.plot(epoch, optimum, color="black", linestyle="--", linewidth=1.0, label="best actions")
     left.legend(loc="lower right")
-    _draw_gap(right, epoch, gap)
+    _draw_gap(right, epoch, gap, marker=".")
     return figure
 
 
@@ -53,10 +55,36 @@ def _draw_return(axes: "Axes", epochs: np.ndarray, mean: np.ndarray, std: np.nda
     axes.grid(alpha=0.3)
 
 
-def _draw_gap(axes: "Axes", epochs: np.ndarray, gap: np.ndarray) -> None:
+def _draw_gap(axes: "Axes", epochs: np.ndarray, gap: np.ndarray, **style: Any) -> None:
     # A logarithmic axis has no room for zero or less, which a policy as good as the optimum can reach.
     shown = np.isfinite(gap) & (gap > 0)
-    axes.plot(epochs[shown], 100 * gap[shown], marker=".")
+    axes.plot(epochs[shown], 100 * gap[shown], **style)
     axes.set(xlabel="epoch", ylabel="optimality gap [%]", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
+
+
+def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Draws the optimality gap of all records of `pods_jax.comparison`, one panel for each environment and task.
+
+    One line for each training, one colour for each variant; all gaps of a panel refer to the same optimum.
+    """
+    from matplotlib.figure import Figure
+
+    panels = list(dict.fromkeys((record["environment"], record["task"]) for record in records))
+    variants = list(dict.fromkeys(record["variant"] for record in records))
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.8 * columns, 2.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        chosen = [record for record in records if (record["environment"], record["task"]) == panel]
+        optimum = common_optimum(chosen)
+        axes.set_title(" / ".join(panel), fontsize="medium")
+        for record in chosen:
+            color = f"C{variants.index(record['variant'])}"
+            _draw_gap(axes, np.asarray(record["epoch"]), gaps(record, optimum), color=color, linewidth=1.0)
+        axes.axhline(1.0, color="black", linestyle=":", linewidth=0.8)
+    handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
+    figure.legend(handles, variants, loc="outside lower center", ncols=len(variants))
+    return figure

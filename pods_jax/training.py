@@ -76,12 +76,13 @@ def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> Callable[[An
 
     It runs `count` <= length epochs: the count is an argument, so that a shorter last chunk compiles nothing anew.
     """
-    shapes = jax.eval_shape(algorithm.update, state)[1]
+    update = jax.jit(algorithm.update)  # traced here, and not again inside the loop
+    shapes = jax.eval_shape(update, state)[1]
     empty = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), shapes)
 
     def epoch(index, carry):
         state, stacked = carry
-        state, metrics = algorithm.update(state)
+        state, metrics = update(state)
         return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), stacked, metrics)
 
     def chunk(state, count):

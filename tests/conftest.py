@@ -1,10 +1,10 @@
-"""Settings of the whole suite: double precision, no silent broadcasting, no silent change of type."""
+"""Settings of the whole suite: double precision, no silent broadcasting."""
 
 import hypothesis
 import jax
 
 jax.config.update("jax_enable_x64", True)
-# Strict rank and dtype promotion follow once the library is ready for them.
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The first example of a test compiles, which takes longer than any deadline.
 hypothesis.settings.register_profile("pods_jax", deadline=None, max_examples=20, derandomize=True)

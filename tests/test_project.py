@@ -22,8 +22,9 @@ LAYERS = (
     ("envs",),
     ("rollout",),
     ("algorithms",),
-    ("training", "evaluation", "checkpoints", "metrics", "plotting", "progress", "configuration"),
-    ("workdir",),
+    ("training", "evaluation", "checkpoints", "metrics", "progress", "configuration"),
+    ("workdir", "comparison"),
+    ("plotting",),
     ("experiment",),
     ("cli",),
 )

@@ -31,7 +31,7 @@ def ledger(
 
     before, improved, after = mean(better.value_before), mean(better.value), mean(value_fitted)
     gained = improved - before
-    limit = (1 - 1e-3) * env.action_limit
+    ratio = jnp.abs(better.actions) / env.action_limit[None, None]
     return {
         "value": before,
         "value_improved": improved,
@@ -41,10 +41,8 @@ def ledger(
         "worse_rollouts": jnp.sum(better.value < better.value_before),
         "step_size_mean": mean(better.step_size),
         "step_size_histogram": _histogram(better.step_size),
-        "saturated_fraction": mean(jnp.mean(jnp.abs(better.actions) >= limit, axis=(1, 2))),
-        "largest_action_ratio": jnp.max(
-            jnp.where(healthy[:, None, None], jnp.abs(better.actions), 0) / env.action_limit
-        ),
+        "saturated_fraction": mean(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2))),
+        "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], ratio, 0.0)),
         "unhealthy_rollouts": jnp.sum(~healthy),
         "fit_loss_before": losses[0],
         "fit_loss": losses[-1],
@@ -56,5 +54,5 @@ def ledger(
 def _histogram(step_size: jax.Array) -> jax.Array:
     """(6,) how many step sizes fall at or below each of STEP_SIZE_BINS and above the one before."""
     upper = jnp.asarray(STEP_SIZE_BINS, step_size.dtype)
-    at_most = jnp.sum(step_size[:, None] <= upper, axis=0)
+    at_most = jnp.sum(step_size[:, None] <= upper[None], axis=0)
     return jnp.diff(at_most, prepend=jnp.zeros_like(at_most[:1]))

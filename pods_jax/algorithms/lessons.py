@@ -55,10 +55,11 @@ def lessons(
     if regression == "improved_states":
         return imitate
     deviation = flatten_states(starts(initial_state, visited.state)) - flatten_states(improved_starts)
+    limit = env.action_limit[None]
     reaction = jnp.einsum("tan,tn->ta", better.gains, deviation, precision="highest")
     react = Samples(
         observation=visited.observation,
-        target=jnp.clip(better.actions + reaction, -env.action_limit, env.action_limit),
+        target=jnp.clip(better.actions + reaction, -limit, limit),
         weight=2 * (1 - improved_share) * better.curvature,
     )
     imitate = dataclasses.replace(imitate, weight=2 * improved_share * better.curvature)

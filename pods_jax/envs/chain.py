@@ -28,7 +28,7 @@ class ChainSettings:
     damping: float = 0.0  # [N s/m] along the links
     action_limit: float = 3.0  # [m/s] for each handle coordinate
     initial_speed: float = 3.0  # [m/s]
-    initial_displacement: float = 1.0  # [m], task stop_at_origin only
+    initial_displacement: float = 0.5  # [m], task stop_at_origin only
     weights: tuple[float, float, float, float] = (5.0, 5.0, 1.0, 0.1)  # w_p, w_x, w_v, w_a of Eq. 15
 
 

@@ -4,7 +4,7 @@ from pods_jax import sim
 from pods_jax.envs.chain import ChainSettings, make_chain
 from pods_jax.envs.environment import Environment
 
-SETTINGS = ChainSettings(num_points=2, initial_speed=2.0)
+SETTINGS = ChainSettings(num_points=2, initial_speed=1.5)
 
 
 def make(task: str, settings: ChainSettings) -> Environment:

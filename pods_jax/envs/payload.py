@@ -96,7 +96,7 @@ def reset(payload: Payload, key: Key) -> sim.State:
     horizontal = system.dimension - 1
     ball = jax.random.ball(key_velocity, horizontal, shape=(system.num_points,), dtype=dtype)
     velocity = payload.initial_speed * jnp.pad(ball, ((0, 0), (0, 1)))
-    return sim.initial_state(system, handle, payload.rest_position + shift, velocity)
+    return sim.initial_state(system, handle, payload.rest_position + shift[None], velocity)
 
 
 def step(payload: Payload, state: sim.State, action: jax.Array) -> sim.State:
@@ -112,7 +112,7 @@ def step_error(payload: Payload, state: sim.State, action: jax.Array, next_state
 def observe(payload: Payload, state: sim.State) -> jax.Array:
     """(A + 2 P d,): handle coordinates, positions relative to the mean handle, velocities; no history."""
     centre = jnp.mean(sim.handle_position(payload.system, state.handle), axis=0)
-    return jnp.concatenate([state.handle, (state.position - centre).reshape(-1), state.velocity.reshape(-1)])
+    return jnp.concatenate([state.handle, (state.position - centre[None]).reshape(-1), state.velocity.reshape(-1)])
 
 
 def residual(payload: Payload, state: sim.State, action: jax.Array) -> jax.Array:
@@ -135,7 +135,7 @@ def measure(payload: Payload, state: sim.State) -> dict[str, jax.Array]:
     """
     centre = jnp.mean(sim.handle_position(payload.system, state.handle) - payload.system.handle_origin, axis=0)
     anywhere = payload.weights.position == 0 and payload.weights.handle == 0
-    target = payload.rest_position + (centre if anywhere else jnp.zeros_like(centre))
+    target = payload.rest_position + (centre if anywhere else jnp.zeros_like(centre))[None]
     distance = jnp.sqrt(jnp.sum((state.position - target) ** 2, axis=1))
     return {
         "kinetic_energy": sim.kinetic_energy(payload.system, state.velocity),

@@ -30,7 +30,7 @@ def stretch_response(system: System, index: int, stretch: jax.Array) -> tuple[ja
 
 def potential_energy(system: System, position: jax.Array, handle_position: jax.Array) -> jax.Array:
     """[J]: springs and gravity, of free points (P, d) and handles (H, d) [m]."""
-    energy = -jnp.sum(system.mass[:, None] * position * system.gravity)
+    energy = -jnp.sum(system.mass[:, None] * position * system.gravity[None])
     points = _all_points(handle_position, position)
     for index in range(len(system.springs.ends)):
         _, length, _ = _geometry(system, index, points)
@@ -52,7 +52,7 @@ def force(
     handle_velocity: jax.Array,
 ) -> jax.Array:
     """(P, d) [N] on the free points: gravity, drag, spring tension and damping along the springs."""
-    total = list(system.mass[:, None] * system.gravity - system.drag[:, None] * velocity)
+    total = list(system.mass[:, None] * system.gravity[None] - system.drag[:, None] * velocity)
     points = _all_points(handle_position, position)
     velocities = _all_points(handle_velocity, velocity)
     for index, (first, second) in enumerate(system.springs.ends):

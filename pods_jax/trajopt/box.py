@@ -65,7 +65,7 @@ def _held(x, gradient, lower, upper):
 
 
 def _error(H, g, x, lower, upper):
-    terms = H * x
+    terms = H * x[None]
     gradient = jnp.sum(terms, axis=1) + g
     projected = jnp.where(_held(x, gradient, lower, upper), 0.0, gradient)
     scale = jnp.maximum(jnp.max(jnp.abs(terms)), jnp.max(jnp.abs(g)))
@@ -75,7 +75,8 @@ def _error(H, g, x, lower, upper):
 def _longest_step(H, gradient, x, direction, lower, upper):
     """The candidate x + 2^-i direction, projected, with the smallest i that decreases enough; else x."""
     step_sizes = 0.5 ** jnp.arange(NUM_STEP_SIZES, dtype=x.dtype)
-    change = jnp.clip(x + step_sizes[:, None] * direction, lower, upper) - x
+    trials = x[None] + step_sizes[:, None] * direction[None]
+    change = jnp.clip(trials, lower[None], upper[None]) - x[None]
     slope = change @ gradient
     decrease = -(slope + jnp.sum(change @ H * change, axis=1) / 2)
     enough = (decrease >= -SUFFICIENT_DECREASE * slope) & (slope < 0)

@@ -85,7 +85,7 @@ def newton(problem: Problem, damping: float = 0.0) -> Direction:
     eigenvalues, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
     magnitudes = jnp.abs(eigenvalues)
     floor = size * jnp.finfo(flat.dtype).eps * jnp.max(magnitudes)
-    definite = (vectors * jnp.maximum(magnitudes, floor)) @ vectors.T
+    definite = (vectors * jnp.maximum(magnitudes, floor)[None]) @ vectors.T
     return _dense_step(problem, definite, gradient, damping)
 
 
@@ -143,6 +143,6 @@ def _cost_of_actions(problem: Problem) -> Callable[[jax.Array], jax.Array]:
 
 def _bounds(problem: Problem) -> tuple[jax.Array, jax.Array]:
     """(T, A) twice: by how much each action may change; never excludes zero, even if rounding would."""
-    lower = jnp.minimum(-problem.limit - problem.actions, 0.0)
-    upper = jnp.maximum(problem.limit - problem.actions, 0.0)
+    lower = jnp.minimum(-problem.limit[None] - problem.actions, 0.0)
+    upper = jnp.maximum(problem.limit[None] - problem.actions, 0.0)
     return lower, upper

@@ -1,0 +1,77 @@
+"""Learning curves of several settings of an algorithm, side by side on one test bed.
+
+A record holds one training in plain Python, ready for JSON: the return after each chunk of epochs, what the ledger
+says of the promises that PODS makes (no improved trajectory is worse, actions within the limits, the return on the
+guard states never falls), the times, and the final evaluation.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from pods_jax.algorithms import Algorithm
+from pods_jax.evaluation import TestBed, evaluate, monitor
+from pods_jax.training import Report, train
+
+Record = Mapping[str, Any]
+
+
+def record_training(
+    algorithm: Algorithm, seed: int, num_epochs: int, test_bed: TestBed, epochs_per_chunk: int = 1
+) -> Record:
+    """Trains once and returns the record; `monitor` looks at the policy after each chunk."""
+    epochs, returns = [], []
+    times = {"compile": 0.0, "train": 0.0}
+
+    def look(report: Report) -> None:
+        policy = algorithm.policy(report.train_state)
+        epochs.append(report.epoch)
+        returns.append(monitor(algorithm.env, policy, test_bed)["return_mean"])
+        times["compile"] += report.compile_seconds
+        times["train"] += report.seconds
+
+    state, history = train(algorithm, jax.random.key(seed), num_epochs, [look], epochs_per_chunk=epochs_per_chunk)
+    started = time.perf_counter()
+    final = evaluate(algorithm.env, algorithm.policy(state), test_bed=test_bed)
+    guard_values = [row["guard_value"] for row in history]
+    return {
+        "environment": algorithm.env.name,
+        "task": algorithm.env.task,
+        "seed": seed,
+        "epoch": epochs,
+        "return": returns,
+        "guard_acted": [index + 1 for index, row in enumerate(history) if row["guard_acted"]],
+        "guard_value_fell": int(np.sum(np.diff(guard_values) < 0)),
+        "worse_rollouts": sum(row["worse_rollouts"] for row in history),
+        "unhealthy_rollouts": sum(row["unhealthy_rollouts"] for row in history),
+        "largest_action_ratio": max(row["largest_action_ratio"] for row in history),
+        "compile_seconds": times["compile"],
+        "train_seconds": times["train"],
+        "evaluate_seconds": time.perf_counter() - started,
+        "final": final,
+    }
+
+
+def common_optimum(records: Sequence[Record]) -> float:
+    """The best mean return that any evaluation of the same task found, the J* of all their gaps."""
+    return max(record["final"]["optimum_mean"] for record in records)
+
+
+def gaps(record: Record, optimum: float) -> np.ndarray:
+    """(K,) the optimality gap after each chunk."""
+    return (optimum - np.asarray(record["return"])) / abs(optimum)
+
+
+def epochs_until(record: Record, optimum: float, target: float) -> int | None:
+    """The first epoch with a gap of at most `target`, or None if there was none."""
+    reached = np.flatnonzero(gaps(record, optimum) <= target)
+    return record["epoch"][reached[0]] if reached.size else None
+
+
+def largest_fall(record: Record) -> float:
+    """The largest fall of the return on the test bed from one chunk to the next, relative to its magnitude."""
+    returns = np.asarray(record["return"])
+    return float(np.max((returns[:-1] - returns[1:]) / np.abs(returns[:-1]), initial=0.0))

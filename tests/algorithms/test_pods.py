@@ -1,0 +1,136 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pods_jax import InputError, algorithms, envs, train
+from pods_jax.algorithms import pods
+from pods_jax.algorithms.ledger import STEP_SIZE_BINS
+
+SMALL = {"batch_size": 12, "guard_size": 6, "hidden_sizes": (16,), "gradient_steps": 20, "minibatch_size": 64}
+
+
+def small_env():
+    return envs.make("pendulum_2d", "stop", horizon=12)
+
+
+@pytest.fixture(scope="module")
+def history():
+    """Twelve epochs of the default method."""
+    algorithm = algorithms.make("pods", small_env(), **SMALL)
+    _, history = train(algorithm, jax.random.key(0), 12)
+    return history
+
+
+def test_the_policy_gets_much_better(history):
+    assert history[-1]["guard_value"] > 0.95 * history[0]["guard_value"]  # values are negative
+
+
+def test_the_promises_of_the_ledger(history):
+    for row in history:
+        assert row["worse_rollouts"] == 0
+        assert row["unhealthy_rollouts"] == 0
+        assert row["value_improved"] >= row["value"]
+        assert row["largest_action_ratio"] <= 1.0
+        assert sum(row["step_size_histogram"]) == SMALL["batch_size"]
+        assert len(row["step_size_histogram"]) == len(STEP_SIZE_BINS)
+        assert 0 <= row["saturated_fraction"] <= 1
+    guarded = [row["guard_value"] for row in history]
+    assert np.all(np.diff(guarded) >= 0)
+
+
+@pytest.mark.parametrize("method", ["first_order", "gauss_newton", "newton"])
+def test_every_method_learns_with_its_own_regression(method):
+    algorithm = algorithms.make("pods", small_env(), method=method, **SMALL)
+    expected = "improved_states" if method == "first_order" else "visited_states"
+    assert algorithm.config.regression == expected
+    _, history = train(algorithm, jax.random.key(0), 4)
+    assert history[-1]["guard_value"] > history[0]["guard_value"]
+    assert all(np.all(np.isfinite(value)) for row in history for value in row.values())
+
+
+def test_chunks_of_rollouts_change_nothing_but_rounding():
+    outcomes = []
+    for chunk_size in (0, 6):
+        algorithm = algorithms.make("pods", small_env(), chunk_size=chunk_size, **SMALL)
+        state, _ = jax.jit(algorithm.update)(algorithm.init(jax.random.key(0)))
+        outcomes.append(state.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9), *outcomes)
+
+
+def test_the_same_seed_gives_the_same_training_and_another_one_another():
+    algorithm = algorithms.make("pods", small_env(), **SMALL)
+    update = jax.jit(algorithm.update)
+    values = [float(update(algorithm.init(jax.random.key(seed)))[1]["guard_value"]) for seed in (3, 3, 4)]
+    assert values[0] == values[1]
+    assert values[0] != values[2]
+
+
+def test_guard_states_stay_and_the_others_are_drawn_anew():
+    algorithm = algorithms.make("pods", small_env(), **SMALL)
+    first = algorithm.init(jax.random.key(0))
+    second, _ = jax.jit(algorithm.update)(first)
+    np.testing.assert_array_equal(first.guard_states.velocity, second.guard_states.velocity)
+    assert not np.array_equal(jax.random.key_data(first.key), jax.random.key_data(second.key))
+
+
+def test_a_rollout_that_is_not_finite_never_reaches_the_policy():
+    """One guard state is a NaN; it is counted, left out of the regression, and the policy stays finite."""
+    algorithm = algorithms.make("pods", small_env(), **SMALL)
+    state = algorithm.init(jax.random.key(0))
+    poisoned = jax.tree.map(lambda leaf: leaf.at[2].set(jnp.nan), state.guard_states)
+    state, metrics = jax.jit(algorithm.update)(dataclasses.replace(state, guard_states=poisoned))
+    assert metrics["unhealthy_rollouts"] == 1
+    assert metrics["worse_rollouts"] == 0
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.params))
+    assert np.isfinite(metrics["value_improved"])
+
+
+def test_float32_trains_as_well():
+    env = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), small_env())
+    algorithm = algorithms.make("pods", env, **SMALL)
+    state, history = train(algorithm, jax.random.key(0), 8)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype("float32")}
+    assert history[-1]["guard_value"] > history[0]["guard_value"]
+    assert sum(row["worse_rollouts"] + row["unhealthy_rollouts"] for row in history) == 0
+
+
+def test_a_policy_is_a_function_of_one_observation():
+    env = small_env()
+    algorithm = algorithms.make("pods", env, **SMALL)
+    action = algorithm.policy(algorithm.init(jax.random.key(0)))(jnp.zeros(env.observation_size))
+    assert action.shape == (env.action_size,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 0}, ("batch_size = 0", "at least 1")),
+        ({"batch_size": 2.5}, ("batch_size = 2.5", "whole number")),
+        ({"learning_rate": float("nan")}, ("learning_rate = nan", "finite")),
+        ({"learning_rate": -1.0}, ("learning_rate = -1.0", "greater than 0")),
+        ({"method": "ricati"}, ("method = 'ricati'", "did you mean 'riccati'")),
+        ({"regression": "visited"}, ("regression = 'visited'", "visited_states")),
+        ({"improved_share": 1.5}, ("improved_share = 1.5", "at most 1")),
+        ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
+        ({"hidden_sizes": (8, "a")}, ("hidden_sizes[1] = 'a'", "whole number")),
+        ({"guard_size": 500}, ("guard_size = 500", "at most batch_size")),
+        ({"damping": -1e-3}, ("damping = -0.001", "at least 0")),
+        ({"batch_sze": 3}, ("batch_sze", "did you mean 'batch_size'")),
+    ],
+)
+def test_bad_settings_are_refused(settings, words):
+    with pytest.raises(InputError) as refused:
+        algorithms.make("pods", small_env(), **settings)
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_an_unknown_algorithm_names_the_closest():
+    with pytest.raises(InputError, match="did you mean 'pods'"):
+        algorithms.make("pod", small_env())
+
+
+def test_the_defaults_have_at_most_a_dozen_fields():
+    assert len(dataclasses.fields(pods.Config)) <= 12

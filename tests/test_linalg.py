@@ -1,0 +1,100 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pods_jax import linalg
+
+SMALL = (1, 2, 3, 5, 8)
+LARGE = (linalg.LARGEST_UNROLLED + 1, 30)
+
+
+def random_matrices(size, count=20, seed=0, symmetric=False):
+    """(count, size, size) with a dominant diagonal, whose signs are mixed."""
+    generator = np.random.default_rng(seed)
+    matrices = generator.uniform(-1, 1, (count, size, size))
+    if symmetric:
+        matrices = (matrices + np.swapaxes(matrices, 1, 2)) / 2
+    diagonal = (size + generator.uniform(0, 1, (count, size))) * generator.choice([-1, 1], (count, size))
+    return matrices + diagonal[:, :, None] * np.eye(size)
+
+
+def random_vectors(size, count=20, seed=1):
+    return np.random.default_rng(seed).normal(size=(count, size))
+
+
+def exact(matrices, right_sides):
+    return np.linalg.solve(matrices, right_sides[..., None])[..., 0]
+
+
+def arrow(size):
+    """A pattern that elimination fills completely."""
+    pattern = np.eye(size, dtype=bool)
+    pattern[0] = pattern[:, 0] = True
+    return pattern
+
+
+def chain(size, width=2):
+    """A pattern that elimination does not fill at all."""
+    index = np.arange(size)
+    return np.abs(index[:, None] - index) < width
+
+
+@pytest.mark.parametrize("size", SMALL + LARGE)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_batch_of_solves_agrees_with_numpy(size, symmetric):
+    matrices, right_sides = random_matrices(size, symmetric=symmetric), random_vectors(size)
+    found = jax.jit(jax.vmap(linalg.solve))(matrices, right_sides)
+    np.testing.assert_allclose(found, exact(matrices, right_sides), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("make_pattern", [arrow, chain])
+def test_structural_zeros_change_nothing(make_pattern):
+    pattern = make_pattern(8)
+    before = pattern.copy()
+    matrices, right_sides = random_matrices(8) * pattern, random_vectors(8)
+    found = jax.jit(jax.vmap(lambda matrix, side: linalg.solve(matrix, side, pattern=pattern)))(matrices, right_sides)
+    np.testing.assert_allclose(found, exact(matrices, right_sides), rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(pattern, before)
+
+
+def test_structural_zeros_save_work():
+    def count_operations(pattern):
+        trace = jax.make_jaxpr(lambda matrix, side: linalg.solve(matrix, side, pattern=pattern))
+        operations = [equation.primitive.name for equation in trace(np.eye(12), np.ones(12)).jaxpr.eqns]
+        return sum(name in ("mul", "sub", "div") for name in operations)
+
+    assert count_operations(chain(12)) < count_operations(None) / 5
+
+
+def test_in_single_precision_it_is_as_exact_as_single_precision():
+    matrices, right_sides = random_matrices(6).astype(np.float32), random_vectors(6).astype(np.float32)
+    found = jax.vmap(linalg.solve)(matrices, right_sides)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, exact(matrices, right_sides), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [4, LARGE[0]])
+class TestDerivatives:
+    """With A x = b: A dx = db - dA x, and b_bar = A^-T x_bar, A_bar = -b_bar x^T."""
+
+    def test_jvp(self, size):
+        (matrix, change), (side, side_change) = random_matrices(size, 2), random_vectors(size, 2)
+        x, x_change = jax.jvp(linalg.solve, (matrix, side), (change, side_change))
+        np.testing.assert_allclose(x, np.linalg.solve(matrix, side), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(x_change, np.linalg.solve(matrix, side_change - change @ x), rtol=1e-9, atol=1e-12)
+
+    def test_vjp(self, size):
+        (matrix,), (side, weight) = random_matrices(size, 1), random_vectors(size, 2)
+        x, pull_back = jax.vjp(linalg.solve, matrix, side)
+        by_matrix, by_side = pull_back(jnp.asarray(weight))
+        expected = np.linalg.solve(matrix.T, weight)
+        np.testing.assert_allclose(by_side, expected, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(by_matrix, -np.outer(expected, x), rtol=1e-9, atol=1e-12)
+
+    def test_transposition(self, size):
+        (matrix,), (side, weight) = random_matrices(size, 1), random_vectors(size, 2)
+        (found,) = jax.linear_transpose(lambda side: linalg.solve(jnp.asarray(matrix), side), side)(
+            jnp.asarray(weight)
+        )
+        np.testing.assert_allclose(found, np.linalg.solve(matrix.T, weight), rtol=1e-9, atol=1e-12)
