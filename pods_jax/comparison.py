@@ -75,3 +75,36 @@ def largest_fall(record: Record) -> float:
     """The largest fall of the return on the test bed from one chunk to the next, relative to its magnitude."""
     returns = np.asarray(record["return"])
     return float(np.max((returns[:-1] - returns[1:]) / np.abs(returns[:-1]), initial=0.0))
+
+
+def markdown_table(records: Sequence[Record]) -> str:
+    """A table with one line for each environment, task and variant: worst case and median over its seeds."""
+    lines = [
+        "| environment / task | setting | seeds | final gap, median (worst) | epochs to 2 % | largest fall "
+        "| guard acted after epoch 10 | training, of it compiling [s] |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record["environment"], record["task"], record["variant"]), []).append(record)
+    for (environment, task, variant), group in sorted(groups.items()):
+        same_task = [record for record in records if (record["environment"], record["task"]) == (environment, task)]
+        cells = (f"{environment} / {task}", variant, str(len(group)), *_cells(group, common_optimum(same_task)))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cells(group: Sequence[Record], optimum: float) -> tuple[str, ...]:
+    final = [100 * record["final"]["optimality_gap"] for record in group]
+    reached = [epochs_until(record, optimum, 0.02) for record in group]
+    late = sum(epoch > 10 for record in group for epoch in record["guard_acted"])
+    possible = sum(record["epoch"][-1] - 10 for record in group)
+    compiling = float(np.median([record["compile_seconds"] for record in group]))
+    training = float(np.median([record["train_seconds"] for record in group])) + compiling
+    return (
+        f"{np.median(final):.2f} % ({max(final):.2f} %)",
+        ", ".join("-" if epoch is None else str(epoch) for epoch in reached),
+        f"{100 * max(map(largest_fall, group)):.2f} %",
+        f"{late} of {possible}",
+        f"{training:.0f}, {compiling:.0f}",
+    )

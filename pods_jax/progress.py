@@ -48,7 +48,7 @@ class ProgressDisplay:
         """Shows how far the training is, the policy's return and gap, and how long it still takes."""
         time_left = seconds_per_epoch * (self._num_epochs - epoch)
         description = (
-            f"return {numbers['return_mean']:.4f}   gap {100 * numbers['optimality_gap']:.2f} %   "
+            f"return {numbers['return_mean']:.4f}   gap >= {100 * numbers['optimality_gap']:.2f} %   "
             f"{seconds_per_epoch:.2f} s/epoch   {clock(time_left)} left"
         )
         self._bar.update(self._task, completed=epoch, description=description)

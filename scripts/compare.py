@@ -14,7 +14,7 @@ import jax
 from absl import app, flags
 
 from pods_jax import algorithms, envs, plotting
-from pods_jax.comparison import record_training
+from pods_jax.comparison import markdown_table, record_training
 from pods_jax.evaluation import make_test_bed
 from pods_jax.workdir import write_json
 
@@ -22,14 +22,16 @@ VARIANTS = {
     "visited states": {},
     "improved states": {"regression": "improved_states"},
     "first order": {"method": "first_order"},
-    "dense, visited states": {"method": "gauss_newton"},
+    "dense visited states": {"method": "gauss_newton"},
 }
 OUT = flags.DEFINE_string("out", "scripts/results/pendulums.json", "Where the records go; the figure lies beside.")
-ENVIRONMENTS = flags.DEFINE_list("environments", envs.names(), "Names of environments.")
+ENVIRONMENTS = flags.DEFINE_list("environments", list(envs.names()), "Names of environments.")
 TASKS = flags.DEFINE_list("tasks", ["stop", "stop_at_origin"], "Names of tasks.")
-SETTINGS = flags.DEFINE_list("variants", list(VARIANTS)[:3], f"Some of {list(VARIANTS)}.")
-SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the trainings.")
+TRAININGS = flags.DEFINE_list(
+    "trainings", [f"{name}:{seed}" for name in list(VARIANTS)[:3] for seed in range(3)], "Each a setting:seed."
+)
 EPOCHS = flags.DEFINE_integer("num_epochs", 100, "Epochs of each training.")
+EVERY = flags.DEFINE_integer("evaluate_every", 1, "Epochs between two looks at the policy.")
 
 
 def main(argv: list[str]) -> None:
@@ -40,17 +42,19 @@ def main(argv: list[str]) -> None:
     done = {(r["environment"], r["task"], r["variant"], r["seed"]) for r in book["records"]}
     for name in ENVIRONMENTS.value:
         for task in TASKS.value:
-            wanted = [(v, int(s)) for v in SETTINGS.value for s in SEEDS.value if (name, task, v, int(s)) not in done]
-            env = envs.make(name, task)
+            trainings = [(variant, int(seed)) for variant, seed in (entry.split(":") for entry in TRAININGS.value)]
+            wanted = [training for training in trainings if (name, task, *training) not in done]
             if not wanted:
                 continue
+            env = envs.make(name, task)
             test_bed = make_test_bed(env)
             for variant, seed in wanted:
                 algorithm = algorithms.make("pods", env, **VARIANTS[variant])
-                record = record_training(algorithm, seed, EPOCHS.value, test_bed)
+                record = record_training(algorithm, seed, EPOCHS.value, test_bed, EVERY.value)
                 book["records"].append({"variant": variant, **record})
                 write_json(path, book)
                 print(name, task, variant, seed, f"gap {100 * record['final']['optimality_gap']:.2f} %", flush=True)
+    print(markdown_table(book["records"]))
     plotting.save(plotting.comparison(book["records"]), path.with_suffix(".png"))
 
 

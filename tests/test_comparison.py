@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 
 from pods_jax import algorithms, envs, plotting
-from pods_jax.comparison import common_optimum, epochs_until, gaps, largest_fall, record_training
+from pods_jax.comparison import (
+    common_optimum,
+    epochs_until,
+    gaps,
+    largest_fall,
+    markdown_table,
+    record_training,
+)
 from pods_jax.evaluation import make_test_bed
 
 RECORD = {
@@ -12,9 +19,12 @@ RECORD = {
     "variant": "visited states",
     "epoch": [1, 2, 3, 4],
     "return": [-20.0, -12.0, -12.3, -10.1],
-    "final": {"optimum_mean": -10.2},
+    "guard_acted": [3, 12],
+    "compile_seconds": 10.0,
+    "train_seconds": 30.0,
+    "final": {"optimum_mean": -10.2, "optimality_gap": 0.01},
 }
-BETTER = RECORD | {"variant": "first order", "final": {"optimum_mean": -10.0}}
+BETTER = RECORD | {"variant": "first order", "final": {"optimum_mean": -10.0, "optimality_gap": 0.03}}
 
 
 def test_gaps_refer_to_the_best_optimum_of_the_task():
@@ -50,3 +60,12 @@ def test_a_record_holds_the_promises():
     assert record["train_seconds"] > 0
     assert record["final"]["return_mean"] == pytest.approx(record["return"][-1])
     assert jax.tree.all(jax.tree.map(np.isfinite, record["final"]))
+
+
+def test_the_table_has_a_line_for_each_setting_with_its_worst_case():
+    worse = RECORD | {"epoch": [1, 2, 3, 20], "final": {"optimum_mean": -10.0, "optimality_gap": 0.02}}
+    lines = markdown_table([RECORD, worse, BETTER]).splitlines()[2:]
+    assert lines == [
+        "| pendulum_2d / stop | first order | 1 | 3.00 % (3.00 %) | 4 | 2.50 % | 1 of -6 | 40, 10 |",
+        "| pendulum_2d / stop | visited states | 2 | 1.50 % (2.00 %) | 4, 20 | 2.50 % | 2 of 4 | 40, 10 |",
+    ]

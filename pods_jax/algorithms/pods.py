@@ -21,11 +21,11 @@ from pods_jax.algorithms.guard import guard
 from pods_jax.algorithms.ledger import ledger
 from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment
-from pods_jax.fitting import Learner, fit, init_learner
+from pods_jax.fitting import Learner, Samples, fit, init_learner
 from pods_jax.networks import PolicyNetwork
-from pods_jax.rollout import improve, rollout
+from pods_jax.rollout import Improvement, improve, rollout
 from pods_jax.trajopt import DIRECTIONS
-from pods_jax.types import Key
+from pods_jax.types import Key, Metrics, Policy
 
 REGRESSIONS = ("auto", "visited_states", "improved_states")
 
@@ -62,69 +62,98 @@ class TrainState:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """PODS for one environment. Raises InputError naming a setting that is not allowed."""
     config = validate(config or Config())
-    network = PolicyNetwork(config.hidden_sizes, env.action_size)
-    optimizer = optax.scale_by_adam()
+    pods = Pods(env, config, PolicyNetwork(config.hidden_sizes, env.action_size), optax.scale_by_adam())
+    return Algorithm("pods", env, config, pods.init, pods.update, pods.policy)
 
-    def learning_rate(num_steps):
-        return config.learning_rate / (1 + num_steps / (config.learning_rate_epochs * config.gradient_steps))
 
-    def apply(params, observation):
-        return network.apply(params, observation, env.action_limit)
+@dataclass(frozen=True, eq=False)
+class Pods:
+    """The three functions of the algorithm, `init`, `update` and `policy`, and what they share."""
 
-    def policy_of(params):
-        return jax.tree_util.Partial(apply, params)
+    env: Environment
+    config: Config
+    network: PolicyNetwork
+    optimizer: optax.GradientTransformation
 
-    def returns(params, states):
-        trajectories = jax.vmap(lambda state: rollout(env, policy_of(params), state))(states)
-        return jnp.sum(trajectories.reward, axis=-1)
-
-    def init(key):
+    def init(self, key: Key) -> TrainState:
+        """The state before the first epoch; the key is consumed."""
         key_params, key_guard, key_epochs = jax.random.split(key, 3)
-        guard_states = sample_states(env, key_guard, config.guard_size)
-        observation = env.observe(jax.tree.map(lambda leaf: leaf[0], guard_states))
-        params = network.init(key_params, observation, env.action_limit)
-        guard_value = jnp.mean(returns(params, guard_states))
-        return TrainState(params, init_learner(optimizer, params), key_epochs, guard_states, guard_value)
+        guard_states = sample_states(self.env, key_guard, self.config.guard_size)
+        observation = self.env.observe(jax.tree.map(lambda leaf: leaf[0], guard_states))
+        params = self.network.init(key_params, observation, self.env.action_limit)
+        guard_value = jnp.mean(self.returns(params, guard_states))
+        return TrainState(params, init_learner(self.optimizer, params), key_epochs, guard_states, guard_value)
 
-    def improve_one(params, state):
-        """A rollout from `state`, improved: what to learn from it, the improvement, and whether it is healthy."""
-        visited = rollout(env, policy_of(params), state)
-        better = improve(env, state, visited.action, method=config.method, damping=config.damping)
-        samples = lessons(env, state, visited, better, config.regression, config.improved_share)
-        return samples, better, is_healthy(env, state, visited, better)
+    def policy(self, state: TrainState) -> Policy:
+        """The policy of a train state."""
+        return self.policy_of(state.params)
 
-    def update(state):
+    def update(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One epoch of Algorithm 1."""
         key, key_states, key_fit = jax.random.split(state.key, 3)
-        drawn = sample_states(env, key_states, config.batch_size - config.guard_size)
-        starts = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
+        starts = self.initial_states(state, key_states)
         samples, better, healthy = jax.lax.map(
-            lambda start: improve_one(state.params, start),
+            lambda start: self.improve_one(state.params, start),
             starts,
-            batch_size=config.chunk_size or config.batch_size,
+            batch_size=self.config.chunk_size or self.config.batch_size,
         )
-        fitted, losses = fit(
-            apply,
-            optimizer,
-            learning_rate,
-            state.learner,
-            flatten_lessons(samples, healthy),
-            key_fit,
-            horizon=env.horizon,
-            num_steps=config.gradient_steps,
-            minibatch_size=config.minibatch_size,
-        )
-        value_fitted = returns(fitted.average, starts)
+        fitted, losses = self.fit(state.learner, flatten_lessons(samples, healthy), key_fit)
+        returns = self.returns(fitted.average, starts)
         guarded = guard(
             state.params,
             state.guard_value,
             fitted,
-            jnp.mean(value_fitted[: config.guard_size]),
-            init_learner(optimizer, state.params, fitted.num_steps),
+            jnp.mean(returns[: self.config.guard_size]),
+            init_learner(self.optimizer, state.params, fitted.num_steps),
         )
-        metrics = ledger(env, better, healthy, losses, guarded, value_fitted)
+        metrics = ledger(self.env, better, healthy, losses, guarded, returns)
         return TrainState(guarded.params, guarded.learner, key, state.guard_states, guarded.value), metrics
 
-    return Algorithm("pods", env, config, init, update, policy=lambda state: policy_of(state.params))
+    def initial_states(self, state: TrainState, key: Key) -> Any:
+        """The k initial states of an epoch: those of the guard, and others drawn anew; the key is consumed."""
+        drawn = sample_states(self.env, key, self.config.batch_size - self.config.guard_size)
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
+
+    def improve_one(self, params: Any, start: Any) -> tuple[Samples, Improvement, jax.Array]:
+        """A rollout from `start`, improved: what to learn from it, the improvement, and whether it is healthy."""
+        config = self.config
+        visited = rollout(self.env, self.policy_of(params), start)
+        better = improve(self.env, start, visited.action, method=config.method, damping=config.damping)
+        samples = lessons(self.env, start, visited, better, config.regression, config.improved_share)
+        return samples, better, is_healthy(self.env, start, visited, better)
+
+    def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
+        """The regression of one epoch; the key is consumed."""
+        return fit(
+            self.apply,
+            self.optimizer,
+            self.learning_rate,
+            learner,
+            samples,
+            key,
+            horizon=self.env.horizon,
+            num_steps=self.config.gradient_steps,
+            minibatch_size=self.config.minibatch_size,
+        )
+
+    def learning_rate(self, num_steps: jax.Array) -> jax.Array:
+        """() as a function of the gradient steps taken so far."""
+        epochs = num_steps / self.config.gradient_steps
+        return self.config.learning_rate / (1 + epochs / self.config.learning_rate_epochs)
+
+    def apply(self, params: Any, observation: jax.Array) -> jax.Array:
+        """(..., A) [m/s] the actions of the network."""
+        actions: Any = self.network.apply(params, observation, self.env.action_limit)
+        return actions
+
+    def policy_of(self, params: Any) -> Policy:
+        """The network with its parameters, as a pytree."""
+        return jax.tree_util.Partial(self.apply, params)
+
+    def returns(self, params: Any, states: Any) -> jax.Array:
+        """(k,) the returns of a policy from initial states, leaves (k, ...)."""
+        trajectories = jax.vmap(lambda state: rollout(self.env, self.policy_of(params), state))(states)
+        return jnp.sum(trajectories.reward, axis=-1)
 
 
 def sample_states(env: Environment, key: Key, count: int) -> Any:

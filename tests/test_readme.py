@@ -1,0 +1,43 @@
+"""What the README shows is what the package does."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+from pods_jax.comparison import markdown_table
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_its_python_runs_from_top_to_bottom(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = "\n".join(blocks)
+    for long, short in (
+        ("num_epochs=40", "num_epochs=1"),
+        ('make("pods", env)', 'make("pods", env, batch_size=8, guard_size=4)'),
+        ("evaluate(env, policy)", "evaluate(env, policy, num_rollouts=4)"),
+        ("key(2), 500", "key(2), 5"),
+    ):
+        assert long in code
+        code = code.replace(long, short)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)  # our own text
+    assert float(capsys.readouterr().out) >= 0
+    assert names["by_action"].shape == (1, 2, 1)
+    assert names["many"].reward.shape == (5, 50)
+    assert names["better"].value > names["better"].value_before
+
+
+def test_its_table_is_made_from_the_committed_records():
+    records = json.loads((ROOT / "scripts/results/pendulums.json").read_text(encoding="utf-8"))["records"]
+    assert markdown_table(records) in README
+
+
+@pytest.mark.parametrize("target", ["make train", "make test"])
+def test_the_two_commands_exist(target):
+    name = target.split()[1]
+    assert re.search(rf"^{target}\b", README, flags=re.MULTILINE)
+    assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
