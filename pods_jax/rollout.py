@@ -79,9 +79,9 @@ def improve(
             return trajopt.follow(problem, direction, followed.cost), direction
 
         before = _follow_nothing(env, unravel, start, actions)
-        after, direction = improve_once(before)
-        for _ in range(num_steps - 1):
-            after, direction = improve_once(after)
+        after, direction = jax.lax.fori_loop(
+            1, num_steps, lambda _, latest: improve_once(latest[0]), improve_once(before)
+        )
     return Improvement(
         actions=after.actions,
         state=jax.vmap(unravel)(after.states),

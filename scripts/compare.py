@@ -6,8 +6,8 @@ What is in the file already is not trained again, so an interrupted comparison g
 """
 
 import json
+import os
 import pathlib
-import platform
 import sys
 
 import jax
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
     """Trains what is missing, one record after the other, and draws the figure."""
     path = pathlib.Path(OUT.value)
     book = json.loads(path.read_text()) if path.exists() else {"records": []}
-    book |= {"jax": jax.__version__, "device": f"{jax.devices()[0].device_kind}, {platform.processor()}"}
+    book |= {"jax": jax.__version__, "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"}
     done = {(r["environment"], r["task"], r["variant"], r["seed"]) for r in book["records"]}
     for name in ENVIRONMENTS.value:
         for task in TASKS.value:
