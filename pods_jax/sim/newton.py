@@ -14,7 +14,7 @@ from pods_jax import linalg
 
 Residual = Callable[[jax.Array], jax.Array]
 
-MAX_ITERATIONS = 50
+MAX_ITERATIONS = 300
 
 
 def newton(

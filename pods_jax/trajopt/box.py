@@ -15,6 +15,8 @@ from pods_jax import linalg
 MAX_ITERATIONS = 50
 NUM_STEP_SIZES = 10
 SUFFICIENT_DECREASE = 0.1
+REACH = 1e-3
+"""How close to a bound a variable counts as held by it, at most."""
 TOLERANCE = 64
 """Converged at a projected gradient of TOLERANCE * machine epsilon * the largest term in it."""
 
@@ -40,10 +42,13 @@ def minimize_in_box(H: jax.Array, g: jax.Array, lower: jax.Array, upper: jax.Arr
     def advance(carry):
         x, _, _, iteration = carry
         gradient = H @ x + g
-        free = ~_held(x, gradient, lower, upper)
+        # Bounds a hair away count as reached (Bertsekas' epsilon), or they would cut every step to nothing.
+        reach = jnp.minimum(REACH, jnp.max(jnp.abs(x - jnp.clip(x - gradient, lower, upper))))
+        free = ~_held(x, gradient, lower + reach, upper - reach)
         both = free[:, None] & free[None, :]
         newton_matrix = jnp.where(both, H, jnp.eye(g.shape[0], dtype=g.dtype))
         direction = -linalg.solve(newton_matrix, jnp.where(free, gradient, 0.0))
+        direction = jnp.where(free, direction, -gradient)
         x_new = _longest_step(H, gradient, x, direction, lower, upper)
         return x_new, _error(H, g, x_new, lower, upper), jnp.any(x_new != x), iteration + 1
 

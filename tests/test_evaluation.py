@@ -1,0 +1,196 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pods_jax import InputError, envs, evaluate, evaluation, replay
+from pods_jax.rollout import optimize
+
+HORIZON, NUM_ROLLOUTS = 8, 6
+NAMES = {
+    "return_mean",
+    "return_std",
+    "terminal_kinetic_energy",
+    "terminal_distance",
+    "action_magnitude",
+    "optimality_gap",
+    "optimum_mean",
+    "nonconverged_steps",
+    "nonfinite_rollouts",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches():
+    """So that the search needs two batches, the second one padded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "SEARCH_BATCH", 4)
+        yield
+
+
+def make_env(**settings):
+    return envs.make("pendulum_2d", "stop_at_origin", horizon=HORIZON, **settings)
+
+
+@pytest.fixture(scope="module")
+def env():
+    return make_env()
+
+
+@pytest.fixture(scope="module")
+def test_bed(env):
+    return evaluation.make_test_bed(env, NUM_ROLLOUTS)
+
+
+def proportional(scale, observation):
+    return scale * observation[:1]
+
+
+def policy(scale):
+    return jax.tree_util.Partial(proportional, jnp.asarray(scale))
+
+
+def rows(states):
+    return [tuple(row) for row in np.asarray(jax.vmap(lambda state: state.velocity.reshape(-1))(states))]
+
+
+def test_the_bed_is_the_same_every_time_and_another_one_for_another_seed(env):
+    first, second = rows(evaluation.bed(env, 50)), rows(evaluation.bed(env, 50))
+    assert first == second
+    assert len(set(first)) == 50
+    assert not set(first) & set(rows(evaluation.bed(env, 50, seed=1)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_bed_is_not_what_training_draws(env, seed):
+    """Neither from the seed itself nor from what a training loop may derive from it."""
+    key = jax.random.key(seed)
+    keys = [key, *jax.random.split(key), *(jax.random.fold_in(key, data) for data in range(3))]
+    drawn = {row for key in keys for row in rows(jax.vmap(env.reset)(jax.random.split(key, 50)))}
+    assert not drawn & set(rows(evaluation.bed(env, 50, seed=seed)))
+
+
+def test_metrics_are_those_of_a_plain_loop(env, test_bed):
+    metrics = evaluate(env, policy(-0.7), test_bed=test_bed)
+    returns, energies, distances, magnitudes = [], [], [], []
+    for index in range(NUM_ROLLOUTS):
+        state = jax.tree.map(lambda leaf, index=index: leaf[index], test_bed.states)
+        total = 0.0
+        for _ in range(HORIZON):
+            action = -0.7 * env.observe(state)[:1]
+            state = env.step(state, action)
+            total += float(env.reward(state, action))
+            magnitudes.append(abs(float(action[0])))
+        returns.append(total)
+        energies.append(0.5 * float(np.sum(np.asarray(state.velocity) ** 2)))
+        hanging = np.asarray(env.parameters.rest_position)
+        distances.append(float(np.linalg.norm(np.asarray(state.position) - hanging)))
+    np.testing.assert_allclose(metrics["return_mean"], np.mean(returns), rtol=1e-10)
+    np.testing.assert_allclose(metrics["return_std"], np.std(returns), rtol=1e-10)
+    np.testing.assert_allclose(metrics["terminal_kinetic_energy"], np.mean(energies), rtol=1e-9)
+    np.testing.assert_allclose(metrics["terminal_distance"], np.mean(distances), rtol=1e-10)
+    np.testing.assert_allclose(metrics["action_magnitude"], np.mean(magnitudes), rtol=1e-10)
+    assert metrics["nonconverged_steps"] == metrics["nonfinite_rollouts"] == 0
+
+
+def test_metrics_are_finite_floats_of_the_promised_names_and_need_no_bed(env, test_bed):
+    metrics = evaluate(env, policy(0.0), NUM_ROLLOUTS)
+    assert set(metrics) == NAMES
+    assert all(type(value) is float and np.isfinite(value) for value in metrics.values())
+    assert metrics == evaluate(env, policy(0.0), test_bed=test_bed)
+    assert metrics != evaluate(env, policy(0.0), NUM_ROLLOUTS, seed=1)
+
+
+def test_a_poor_policy_has_a_gap(env, test_bed):
+    metrics = evaluate(env, policy(5.0), test_bed=test_bed)
+    expected = (metrics["optimum_mean"] - metrics["return_mean"]) / abs(metrics["optimum_mean"])
+    np.testing.assert_allclose(metrics["optimality_gap"], expected, rtol=1e-12)
+    assert metrics["optimality_gap"] > 0.3
+
+
+def test_the_only_possible_policy_has_no_gap():
+    """With handles that can hardly move, doing nothing is as good as anything."""
+    metrics = evaluate(make_env(action_limit=1e-9), policy(0.0), NUM_ROLLOUTS)
+    assert 0 <= metrics["optimality_gap"] < 1e-8
+    assert metrics["return_mean"] < -1
+
+
+def test_starting_at_rest_gives_numbers_although_the_optimum_is_nothing():
+    metrics = evaluate(make_env(initial_speed=0.0, initial_displacement=0.0), policy(0.0), NUM_ROLLOUTS)
+    assert abs(metrics["return_mean"]) < 1e-20
+    assert np.isfinite(metrics["optimality_gap"])
+
+
+def test_monitor_agrees_except_for_a_gap_that_is_not_larger(env, test_bed):
+    quick, thorough = (measure(env, policy(-0.7), test_bed=test_bed) for measure in (evaluation.monitor, evaluate))
+    assert 0 <= quick["optimality_gap"] <= thorough["optimality_gap"]
+    for name in NAMES - {"optimality_gap", "optimum_mean"}:
+        assert quick[name] == thorough[name]
+
+
+def test_a_policy_that_returns_nan_is_counted_and_leaves_the_optimum_alone(env, test_bed):
+    def sometimes_nan(observation):
+        return jnp.where(observation[-2:-1] > 0.5, jnp.nan, 0.0)
+
+    metrics = evaluate(env, sometimes_nan, test_bed=test_bed)
+    broken = 0
+    for index in range(NUM_ROLLOUTS):
+        state = jax.tree.map(lambda leaf, index=index: leaf[index], test_bed.states)
+        observations = replay(env, state, jnp.zeros((HORIZON, 1))).observation
+        broken += bool(np.any(observations[:, -2] > 0.5))
+    assert 0 < broken < NUM_ROLLOUTS
+    assert metrics["nonfinite_rollouts"] == broken
+    assert broken <= metrics["nonconverged_steps"] <= broken * HORIZON
+    assert np.isnan(metrics["return_mean"])
+    assert np.isfinite(metrics["optimum_mean"])
+
+
+@pytest.fixture(scope="module")
+def optimized():
+    """A problem of tight limits, its optimum, and the gradient of the return there."""
+    env = make_env(action_limit=0.8)
+    state, actions = env.reset(jax.random.key(1)), jnp.asarray(np.full((HORIZON, 1), 0.1))
+    best, converged = optimize(env, state, actions, max_steps=200, tolerance=1e-15)
+    slope = jax.grad(lambda a: jnp.sum(replay(env, state, a).reward))
+    return env, state, actions, best, bool(converged), np.asarray(slope(best.actions)), np.asarray(slope(actions))
+
+
+def test_optimize_reaches_a_kkt_point(optimized):
+    env, _, _, best, converged, gradient, gradient_before = optimized
+    assert converged
+    limit = float(env.action_limit[0])
+    actions = np.asarray(best.actions)
+    pushed_out = ((actions == limit) & (gradient > 0)) | ((actions == -limit) & (gradient < 0))
+    assert np.any(pushed_out)
+    assert not np.all(pushed_out)
+    assert np.max(np.abs(gradient[~pushed_out])) < 1e-6 * np.max(np.abs(gradient_before))
+
+
+def test_optimize_reports_the_value_of_the_given_and_of_the_best_actions(optimized):
+    env, state, actions, best, _, _, _ = optimized
+    before, after = (float(np.sum(replay(env, state, a).reward)) for a in (actions, best.actions))
+    np.testing.assert_allclose(best.value_before, before, rtol=1e-12)
+    np.testing.assert_allclose(best.value, after, rtol=1e-12)
+    assert after > before
+
+
+def test_optimize_stops_at_the_given_number_of_steps(optimized):
+    env, state, actions, best, _, _, _ = optimized
+    one, converged = optimize(env, state, actions, max_steps=1, tolerance=1e-15)
+    assert not converged
+    assert float(one.value_before) < float(one.value) < float(best.value)
+
+
+def test_optima_in_batches_are_those_found_one_by_one(env, test_bed):
+    zero = jnp.zeros((HORIZON, 1))
+    for index in range(NUM_ROLLOUTS):
+        state = jax.tree.map(lambda leaf, index=index: leaf[index], test_bed.states)
+        alone, _ = optimize(env, state, zero, max_steps=200, tolerance=1e-15)
+        np.testing.assert_allclose(test_bed.optimum[index], alone.value, rtol=1e-3)
+        assert float(test_bed.optimum[index]) >= float(np.sum(replay(env, state, zero).reward))
+
+
+@pytest.mark.parametrize("settings", [{"num_rollouts": 0}, {"num_rollouts": 2.5}, {"seed": -1}, {"seed": 2**32}])
+def test_bad_settings_are_refused(env, settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        evaluate(env, policy(0.0), **settings)

@@ -1,0 +1,247 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from pods_jax import InputError, envs, improve, replay, rollout
+from pods_jax.fitting import Samples, regression_loss
+from pods_jax.rollout import flatten_states, starts
+from pods_jax.trajopt import DIRECTIONS
+
+HORIZON = 6
+
+
+@struct.dataclass
+class Bounded:
+    """A policy with parameters, as an algorithm returns."""
+
+    weights: jax.Array  # (O, A)
+
+    def __call__(self, observation):
+        return jnp.tanh(observation @ self.weights)
+
+
+def bounded(env, seed=0):
+    return Bounded(jax.random.normal(jax.random.key(seed), (env.observation_size, env.action_size)))
+
+
+@pytest.fixture(scope="module")
+def env():
+    return envs.make("pendulum_2d", "stop_at_origin", horizon=HORIZON)
+
+
+@pytest.fixture(scope="module")
+def state(env):
+    return env.reset(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def actions(env):
+    """Close enough to the limits of 3 m/s that an improvement runs into them."""
+    return jax.random.uniform(jax.random.key(1), (HORIZON, 1), minval=-2.9, maxval=2.9)
+
+
+@pytest.mark.parametrize("name", ["pendulum_2d", "double_pendulum_3d"])
+def test_a_rollout_is_a_loop_of_steps(name):
+    env = envs.make(name, "stop_at_origin", horizon=HORIZON)
+    state, policy = env.reset(jax.random.key(3)), bounded(env)
+    trajectory = rollout(env, policy, state)
+    for t in range(HORIZON):
+        observation = env.observe(state)
+        action = policy(observation)
+        state = env.step(state, action)
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda leaf, t=t: leaf[t], trajectory),
+            trajectory.replace(observation=observation, action=action, reward=env.reward(state, action), state=state),
+            rtol=1e-11,
+            atol=1e-12,
+        )
+    assert trajectory.reward.shape == (HORIZON,)
+
+
+def test_replaying_the_actions_of_a_rollout_repeats_it(env, state):
+    trajectory = rollout(env, bounded(env), state)
+    chex.assert_trees_all_close(replay(env, state, trajectory.action), trajectory, rtol=1e-12, atol=1e-13)
+
+
+def test_the_first_observation_is_of_the_start_and_the_last_action_counts(env, state, actions):
+    trajectory = replay(env, state, actions)
+    np.testing.assert_array_equal(trajectory.observation[0], env.observe(state))
+    last = jax.tree.map(lambda leaf: leaf[-2], trajectory.state)
+    np.testing.assert_allclose(trajectory.observation[-1], env.observe(last), rtol=1e-13)
+    gradient = jax.grad(lambda a: jnp.sum(replay(env, state, a).reward))(actions)
+    assert abs(float(gradient[-1, 0])) > 1e-2
+
+
+def test_starts_and_flat_states_are_in_the_order_of_the_trajectory(env, state, actions):
+    states = replay(env, state, actions).state
+    begun = starts(state, states)
+    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[0], begun), state)
+    chex.assert_trees_all_equal(
+        jax.tree.map(lambda leaf: leaf[1:], begun), jax.tree.map(lambda leaf: leaf[:-1], states)
+    )
+    third = jax.tree.map(lambda leaf: leaf[2], states)
+    np.testing.assert_array_equal(flatten_states(states)[2], ravel_pytree(third)[0])
+
+
+POLICIES = {
+    "function": lambda observation: -0.1 * observation[:1],
+    "partial": jax.tree_util.Partial(lambda scale, observation: scale * observation[:1], np.full(1, 0.3)),
+    "struct": Bounded(np.full((5, 1), 0.2)),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_any_callable_is_a_policy(env, state, policy):
+    trajectory = rollout(env, policy, state)
+    np.testing.assert_allclose(trajectory.action, jax.vmap(policy)(trajectory.observation), rtol=1e-13)
+
+
+def test_a_policy_with_other_parameters_is_not_traced_again(env, state):
+    traces = []
+
+    @struct.dataclass
+    class Counting(Bounded):
+        def __call__(self, observation):
+            traces.append(1)
+            return super().__call__(observation)
+
+    first = rollout(env, Counting(bounded(env, 0).weights), state)
+    count = len(traces)
+    second = rollout(env, Counting(bounded(env, 1).weights), state)
+    assert len(traces) == count > 0
+    assert not np.allclose(first.action, second.action)
+
+
+def test_a_function_is_traced_once_as_long_as_it_is_the_same_object(env, state):
+    traces = []
+
+    def policy(observation):
+        traces.append(1)
+        return observation[:1]
+
+    rollout(env, policy, state)
+    count = len(traces)
+    rollout(env, policy, env.reset(jax.random.key(9)))
+    assert len(traces) == count > 0
+
+
+@pytest.mark.parametrize("method", DIRECTIONS)
+def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, state, actions, method):
+    better = improve(env, state, actions, method=method)
+    before, after = replay(env, state, actions), replay(env, state, better.actions)
+    np.testing.assert_allclose(better.value_before, np.sum(before.reward), rtol=1e-12)
+    np.testing.assert_allclose(better.value, np.sum(after.reward), rtol=1e-12)
+    chex.assert_trees_all_close(better.state, after.state, rtol=1e-12, atol=1e-13)
+    assert float(better.value) > float(better.value_before)
+    assert float(better.step_size) > 0
+    assert float(better.slope) < 0
+    assert np.all(np.abs(better.actions) <= env.action_limit[None])
+    assert better.gains.shape == (HORIZON, 1, flatten_states(after.state).shape[1])
+    if method == "first_order":
+        assert not np.any(better.gains)
+        np.testing.assert_array_equal(better.curvature, np.ones((HORIZON, 1, 1)))
+    else:
+        assert np.any(better.gains)
+        assert np.all(better.curvature > 0)
+
+
+@pytest.mark.parametrize("method", ["first_order", "riccati"])
+def test_three_steps_are_three_improvements_in_a_row(env, state, actions, method):
+    at_once = improve(env, state, actions, method=method, num_steps=3)
+    one = improve(env, state, actions, method=method)
+    three = improve(env, state, improve(env, state, one.actions, method=method).actions, method=method)
+    np.testing.assert_allclose(at_once.actions, three.actions, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(at_once.value_before, one.value_before, rtol=1e-12)
+    assert float(at_once.value) > float(one.value)
+
+
+def test_a_batch_gives_what_each_rollout_gives_alone_and_a_nan_stays_in_its_lane(env, actions):
+    states = jax.vmap(env.reset)(jax.random.split(jax.random.key(5), 3))
+    broken = jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), states)
+    improve_all = jax.jit(jax.vmap(lambda state: improve(env, state, actions, method="riccati")))
+    healthy, mixed = improve_all(states), improve_all(broken)
+    for lane in (0, 2):
+        of_lane = jax.tree.map(lambda leaf, lane=lane: leaf[lane], (healthy, mixed, states))
+        chex.assert_trees_all_equal(of_lane[0], of_lane[1])
+        alone = improve(env, of_lane[2], actions, method="riccati")
+        np.testing.assert_allclose(of_lane[0].actions, alone.actions, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(of_lane[0].value, alone.value, rtol=1e-12)
+    assert float(mixed.step_size[1]) == 0
+    np.testing.assert_array_equal(mixed.actions[1], actions)
+
+
+@pytest.mark.parametrize("method", DIRECTIONS)
+def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
+    better = improve(env, jax.tree.map(lambda leaf: leaf * jnp.nan, state), actions, method=method)
+    assert float(better.step_size) == 0
+    np.testing.assert_array_equal(better.actions, actions)
+
+
+@pytest.mark.parametrize("shape", [(), (HORIZON,), (HORIZON, 2), (3, HORIZON, 1)])
+@pytest.mark.parametrize("function", [replay, improve])
+def test_actions_of_another_shape_are_refused(env, state, function, shape):
+    with pytest.raises(InputError, match=r"actions have shape .*must have shape \(T, 1\)"):
+        function(env, state, jnp.zeros(shape))
+
+
+def test_a_policy_with_too_many_outputs_is_refused(env, state):
+    with pytest.raises(InputError, match=r"action has shape \(2,\): must have shape \(1,\)"):
+        rollout(env, lambda observation: observation[:2], state)
+
+
+@pytest.mark.parametrize("leaf", ["handle", "position", "velocity", "previous_position", "previous_velocity"])
+def test_a_state_of_another_shape_is_refused(env, state, actions, leaf):
+    wrong = state.replace(**{leaf: getattr(state, leaf)[:0]})
+    with pytest.raises(InputError, match=f"{leaf} has shape"):
+        replay(env, wrong, actions)
+
+
+def test_a_batch_of_states_without_vmap_is_refused(env, actions):
+    states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
+    for use in (replay, improve, lambda env, states, _: rollout(env, bounded(env), states)):
+        with pytest.raises(InputError, match=r"jax\.vmap"):
+            use(env, states, actions)
+
+
+def test_an_unknown_method_is_refused_with_the_closest_name(env, state, actions):
+    with pytest.raises(InputError, match="method = 'gaus_newton': did you mean 'gauss_newton'"):
+        improve(env, state, actions, method="gaus_newton")
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 1.5, True])
+def test_a_bad_number_of_steps_is_refused(env, state, actions, num_steps):
+    with pytest.raises(InputError, match="num_steps"):
+        improve(env, state, actions, num_steps=num_steps)
+
+
+def test_regression_on_improved_actions_is_policy_gradient_ascent():
+    """Eq. 10: with the states fixed, grad L = -alpha / k sum_i sum_t (d pi / d theta)' dV_i/da_t."""
+    env = envs.make("pendulum_3d", "stop_at_origin", horizon=HORIZON)
+    num_rollouts, alpha = 4, 0.01
+    weights = bounded(env).weights
+    states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), num_rollouts))
+
+    def apply(weights, observation):
+        return jnp.tanh(observation @ weights)
+
+    @jax.jit
+    @jax.vmap
+    def ascent(state):
+        """Observations and actions of a rollout, and the gradient of its return by its actions."""
+        visited = rollout(env, Bounded(weights), state)
+        gradient = jax.grad(lambda a: jnp.sum(replay(env, state, a).reward))(visited.action)
+        return visited.observation, visited.action, gradient
+
+    observation, action, gradient = ascent(states)
+    flat = [array.reshape(num_rollouts * HORIZON, -1) for array in (observation, action + alpha * gradient)]
+    identity = jnp.broadcast_to(jnp.eye(3), (num_rollouts * HORIZON, 3, 3))
+    by_fitting = jax.grad(regression_loss, argnums=1)(apply, weights, Samples(*flat, identity), HORIZON)
+    by_policy = np.zeros(weights.shape)
+    for rollout_index, t in np.ndindex(num_rollouts, HORIZON):
+        x, pi, dvda = (np.asarray(array[rollout_index, t]) for array in (observation, action, gradient))
+        by_policy += np.outer(x, (1 - pi**2) * dvda)
+    np.testing.assert_allclose(by_fitting, -alpha / num_rollouts * by_policy, rtol=1e-9, atol=1e-9)
