@@ -59,7 +59,7 @@ def evaluate(
     """
     test_bed = test_bed or make_test_bed(env, num_rollouts, seed)
     trajectories = _rollouts(env, as_pytree(policy), test_bed.states)
-    best = jnp.maximum(test_bed.optimum, optima(env, test_bed.states, trajectories.action))
+    best = jnp.fmax(test_bed.optimum, optima(env, test_bed.states, trajectories.action))
     return _numbers(env, dataclasses.replace(test_bed, optimum=best), trajectories)
 
 
@@ -69,7 +69,7 @@ def monitor(env: Environment, policy: Policy, test_bed: TestBed) -> dict[str, fl
     Each optimum is the better one of the search from zero and the policy's own return, so the gap is a lower bound.
     """
     trajectories = _rollouts(env, as_pytree(policy), test_bed.states)
-    best = jnp.maximum(test_bed.optimum, jnp.sum(trajectories.reward, axis=1))
+    best = jnp.fmax(test_bed.optimum, jnp.sum(trajectories.reward, axis=1))
     return _numbers(env, dataclasses.replace(test_bed, optimum=best), trajectories)
 
 

@@ -1,8 +1,7 @@
 """Trains the three pendulums on both tasks with several settings of PODS, and draws them side by side.
 
 python scripts/compare.py --out=scripts/results/pendulums.json
-
-What is in the file already is not trained again, so an interrupted comparison goes on where it stopped.
+What is in the file already is not trained again: an interrupted comparison goes on where it stopped.
 """
 
 import json
@@ -44,14 +43,13 @@ def main(argv: list[str]) -> None:
         for task in TASKS.value:
             trainings = [(variant, int(seed)) for variant, seed in (entry.split(":") for entry in TRAININGS.value)]
             wanted = [training for training in trainings if (name, task, *training) not in done]
-            if not wanted:
-                continue
             env = envs.make(name, task)
-            test_bed = make_test_bed(env)
+            if wanted:
+                bed = make_test_bed(env)
             for variant, seed in wanted:
                 algorithm = algorithms.make("pods", env, **VARIANTS[variant])
-                record = record_training(algorithm, seed, EPOCHS.value, test_bed, EVERY.value)
-                book["records"].append({"variant": variant, **record})
+                record = {"variant": variant, **record_training(algorithm, seed, EPOCHS.value, bed, EVERY.value)}
+                book["records"].append(record)
                 write_json(path, book)
                 print(name, task, variant, seed, f"gap {100 * record['final']['optimality_gap']:.2f} %", flush=True)
     print(markdown_table(book["records"]))

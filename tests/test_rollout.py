@@ -193,20 +193,6 @@ def test_a_policy_with_too_many_outputs_is_refused(env, state):
         rollout(env, lambda observation: observation[:2], state)
 
 
-@pytest.mark.parametrize("leaf", ["handle", "position", "velocity", "previous_position", "previous_velocity"])
-def test_a_state_of_another_shape_is_refused(env, state, actions, leaf):
-    wrong = state.replace(**{leaf: getattr(state, leaf)[:0]})
-    with pytest.raises(InputError, match=f"{leaf} has shape"):
-        replay(env, wrong, actions)
-
-
-def test_a_batch_of_states_without_vmap_is_refused(env, actions):
-    states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
-    for use in (replay, improve, lambda env, states, _: rollout(env, bounded(env), states)):
-        with pytest.raises(InputError, match=r"jax\.vmap"):
-            use(env, states, actions)
-
-
 def test_an_unknown_method_is_refused_with_the_closest_name(env, state, actions):
     with pytest.raises(InputError, match="method = 'gaus_newton': did you mean 'gauss_newton'"):
         improve(env, state, actions, method="gaus_newton")

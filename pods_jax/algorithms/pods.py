@@ -44,7 +44,7 @@ class Config:
     learning_rate_epochs: float = 10.0  # the learning rate falls as 1 / (1 + epoch / learning_rate_epochs)
     gradient_steps: int = 50  # per epoch, as in the paper
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
-    guard_size: int = 200  # rollouts of the batch that start alike in each epoch; there the guard compares
+    guard_size: int = 200  # rollouts of the batch that start alike in each epoch; at most all of it
     chunk_size: int = 0  # rollouts improved at once, to bound memory; 0 takes all
 
 
@@ -165,10 +165,6 @@ def validate(config: Config) -> Config:
     """The config with "auto" resolved; raises InputError naming a setting that is not allowed."""
     for field in ("batch_size", "gradient_steps", "guard_size"):
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
-    if config.guard_size > config.batch_size:
-        raise checks.InputError(
-            f"algorithm.guard_size = {config.guard_size}: must be at most batch_size, {config.batch_size}"
-        )
     for field in ("minibatch_size", "chunk_size"):
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=0)
     for field in ("learning_rate", "learning_rate_epochs"):
@@ -187,4 +183,9 @@ def validate(config: Config) -> Config:
     regression = config.regression
     if regression == "auto":
         regression = "improved_states" if config.method == "first_order" else "visited_states"
-    return dataclasses.replace(config, regression=regression, hidden_sizes=tuple(config.hidden_sizes))
+    return dataclasses.replace(
+        config,
+        regression=regression,
+        hidden_sizes=tuple(config.hidden_sizes),
+        guard_size=min(config.guard_size, config.batch_size),
+    )

@@ -116,7 +116,6 @@ def test_a_policy_is_a_function_of_one_observation():
         ({"improved_share": 1.5}, ("improved_share = 1.5", "at most 1")),
         ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
         ({"hidden_sizes": (8, "a")}, ("hidden_sizes[1] = 'a'", "whole number")),
-        ({"guard_size": 500}, ("guard_size = 500", "at most batch_size")),
         ({"damping": -1e-3}, ("damping = -0.001", "at least 0")),
         ({"batch_sze": 3}, ("batch_sze", "did you mean 'batch_size'")),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pods_jax import linalg
-from pods_jax.sim.newton import MAX_ITERATIONS, implicit_root, newton
+from pods_jax.sim.newton import implicit_root, newton
 
 TOLERANCE = 1e-13
 
@@ -59,7 +59,6 @@ class TestWithoutARoot:
         newton(residual, lambda x: -x / 2, jnp.asarray([3.0]), jnp.asarray(TOLERANCE), max_iterations=7)
         jax.effects_barrier()
         assert len(passes) == 7 + 1  # and one at the guess
-        assert MAX_ITERATIONS < 100
 
     @pytest.mark.parametrize("guess", [np.nan, np.inf])
     def test_a_guess_that_is_not_finite_does_not_hang(self, guess):

@@ -88,27 +88,23 @@ def test_true_directions_find_something_better_next_to_a_cliff(find, seed, thres
     assert np.all(np.abs(after.actions) <= threshold)
 
 
-def test_it_takes_the_longest_step_that_improves():
-    """One action moves the state from 1 by itself: with a change of -5, step 1/4 is the first to lower |1 + a|."""
-
-    def shift(state, action):
-        return state + action
-
+@pytest.mark.parametrize(("change", "step_size"), [(-1.5, 1.0), (-3.0, 0.5), (-5.0, 0.25), (-12.0, 0.125)])
+def test_it_takes_the_longest_step_that_improves(change, step_size):
+    """The cost of one action is (1 + action)^2, and the action is zero."""
     problem = Problem(
-        shift,
-        lambda state, action: state,
-        jnp.ones(1),
-        jnp.zeros((1, 1)),
-        jnp.ones((1, 1)),
-        jnp.full(1, 100.0),
+        dynamics=lambda state, action: state + action,
+        residual=lambda state, action: state,
+        state=jnp.ones(1),
+        actions=jnp.zeros((1, 1)),
+        states=jnp.ones((1, 1)),
+        limit=jnp.full(1, 100.0),
     )
-    direction = Direction(
-        jnp.full((1, 1), -5.0), jnp.zeros((1, 1, 1)), jnp.ones((1, 1, 1)), jnp.asarray(-10.0), closed_loop=False
-    )
+    ones = jnp.ones((1, 1, 1))
+    direction = Direction(jnp.full((1, 1), change), 0 * ones, ones, jnp.asarray(2 * change), closed_loop=False)
     after = follow(problem, direction, jnp.ones(()))
-    assert float(after.step_size) == 0.25
-    np.testing.assert_allclose(after.actions, [[-1.25]])
-    np.testing.assert_allclose(after.cost, 0.25**2)
+    assert float(after.step_size) == step_size
+    np.testing.assert_allclose(after.actions, [[step_size * change]])
+    np.testing.assert_allclose(after.cost, (1 + step_size * change) ** 2)
 
 
 def test_it_applies_the_gains_to_the_deviation_from_the_old_states():
