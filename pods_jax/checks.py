@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -83,6 +84,17 @@ def shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
             f"{name} has shape {np.shape(value)}: must have shape {expected} "
             "(everything is written for one trajectory; use jax.vmap for a batch)"
         )
+
+
+def like(name: str, value: Any, expected: Any) -> None:
+    """Raises InputError unless the pytree has the structure and the leaf shapes of `expected`."""
+    got, allowed = jax.tree.structure(value), jax.tree.structure(expected)
+    if got != allowed:  # type: ignore[operator]
+        raise InputError(f"{name} is {got}: must be {allowed}, as `env.reset` returns it")
+    for (path, leaf), model in zip(
+        jax.tree_util.tree_leaves_with_path(value), jax.tree.leaves(expected), strict=True
+    ):
+        shape(name + jax.tree_util.keystr(path), leaf, model.shape)
 
 
 def _range_text(above: float | None, at_least: float | None) -> str:

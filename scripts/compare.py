@@ -17,10 +17,10 @@ from pods_jax.comparison import markdown_table, record_training
 from pods_jax.evaluation import make_test_bed
 from pods_jax.workdir import write_json
 
-VARIANTS = {
+VARIANTS: dict = {
     "visited states": {},
-    "improved states": {"regression": "improved_states"},
-    "first order": {"method": "first_order"},
+    "improved states": {"regression": "improved_states", "guard_size": 0},  # Algorithm 1 as printed
+    "first order": {"method": "first_order", "guard_size": 0},
     "dense visited states": {"method": "gauss_newton"},
 }
 OUT = flags.DEFINE_string("out", "scripts/results/pendulums.json", "Where the records go; the figure lies beside.")

@@ -181,6 +181,22 @@ def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
     np.testing.assert_array_equal(better.actions, actions)
 
 
+@pytest.mark.parametrize("function", [replay, improve], ids=["replay", "improve"])
+def test_a_batch_of_states_is_refused_with_the_leaf_and_the_cure(env, state, actions, function):
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    with pytest.raises(InputError, match=r"state\.handle has shape \(2, 1\): must have shape \(1,\).*jax\.vmap"):
+        function(env, batch, actions)
+
+
+def test_a_state_of_another_environment_is_refused(env):
+    other = envs.make("pendulum_3d", horizon=HORIZON).reset(jax.random.key(0))
+    for use in (env.observe, lambda state: rollout(env, bounded(env), state), lambda s: env.step(s, jnp.zeros(1))):
+        with pytest.raises(InputError, match=r"state\.handle has shape \(3,\): must have shape \(1,\)"):
+            use(other)
+    with pytest.raises(InputError, match=r"state is .* as `env.reset` returns it"):
+        env.observe(jnp.zeros(5))
+
+
 @pytest.mark.parametrize("shape", [(), (HORIZON,), (HORIZON, 2), (3, HORIZON, 1)])
 @pytest.mark.parametrize("function", [replay, improve])
 def test_actions_of_another_shape_are_refused(env, state, function, shape):

@@ -21,16 +21,21 @@ class Guarded:
 
     params: Any
     learner: Learner
-    value: jax.Array  # () mean return of the policy on the guard batch, never below the old one
+    value: (
+        jax.Array
+    )  # () mean return of the policy on the guard batch, never below the old one unless that is allowed
     acted: jax.Array  # () True if the old policy stayed
 
 
-def guard(old: Any, old_value: jax.Array, fitted: Learner, value: jax.Array, fresh: Learner) -> Guarded:
+def guard(
+    old: Any, old_value: jax.Array, fitted: Learner, value: jax.Array, fresh: Learner, *, allow_worse: bool = False
+) -> Guarded:
     """Takes the average policy of `fitted` if its mean return `value` is at least `old_value`, else keeps `old`.
 
     old: parameters. fresh: a learner that starts from them, for the case that the fitted one is not finite.
+    allow_worse: takes every policy of finite return, as Algorithm 1 of the paper does.
     """
-    good = value >= old_value  # False for NaN
+    good = jnp.isfinite(value) if allow_worse else value >= old_value  # False for NaN
     return Guarded(
         params=jax.tree.map(lambda new, kept: jnp.where(good, new, kept), fitted.average, old),
         learner=jax.tree.map(lambda new, restart: jnp.where(jnp.isfinite(value), new, restart), fitted, fresh),

@@ -44,7 +44,7 @@ class Config:
     learning_rate_epochs: float = 10.0  # the learning rate falls as 1 / (1 + epoch / learning_rate_epochs)
     gradient_steps: int = 50  # per epoch, as in the paper
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
-    guard_size: int = 200  # rollouts of the batch that start alike in each epoch; at most all of it
+    guard_size: int = 200  # rollouts that start alike in each epoch, for the guard; 0: Algorithm 1, no guard
     chunk_size: int = 0  # rollouts improved at once, to bound memory; 0 takes all
 
 
@@ -56,7 +56,7 @@ class TrainState:
     learner: Learner  # the regression, whose average is the next policy if the guard agrees
     key: Key
     guard_states: Any  # initial states that stay the same, drawn once
-    guard_value: jax.Array  # () mean return of the policy from them
+    guard_value: jax.Array  # () mean return of the policy from them; without a guard, from the last batch
 
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
@@ -79,9 +79,11 @@ class Pods:
         """The state before the first epoch; the key is consumed."""
         key_params, key_guard, key_epochs = jax.random.split(key, 3)
         guard_states = sample_states(self.env, key_guard, self.config.guard_size)
-        observation = self.env.observe(jax.tree.map(lambda leaf: leaf[0], guard_states))
-        params = self.network.init(key_params, observation, self.env.action_limit)
-        guard_value = jnp.mean(self.returns(params, guard_states))
+        limit = self.env.action_limit
+        params = self.network.init(key_params, jnp.zeros(self.env.observation_size, limit.dtype), limit)
+        guard_value = jnp.asarray(-jnp.inf, limit.dtype)
+        if self.config.guard_size:
+            guard_value = jnp.mean(self.returns(params, guard_states))
         return TrainState(params, init_learner(self.optimizer, params), key_epochs, guard_states, guard_value)
 
     def policy(self, state: TrainState) -> Policy:
@@ -103,8 +105,9 @@ class Pods:
             state.params,
             state.guard_value,
             fitted,
-            jnp.mean(returns[: self.config.guard_size]),
+            jnp.mean(returns[: self.config.guard_size or self.config.batch_size]),
             init_learner(self.optimizer, state.params, fitted.num_steps),
+            allow_worse=self.config.guard_size == 0,
         )
         metrics = ledger(self.env, better, healthy, losses, guarded, returns)
         return TrainState(guarded.params, guarded.learner, key, state.guard_states, guarded.value), metrics
@@ -163,9 +166,9 @@ def sample_states(env: Environment, key: Key, count: int) -> Any:
 
 def validate(config: Config) -> Config:
     """The config with "auto" resolved; raises InputError naming a setting that is not allowed."""
-    for field in ("batch_size", "gradient_steps", "guard_size"):
+    for field in ("batch_size", "gradient_steps"):
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
-    for field in ("minibatch_size", "chunk_size"):
+    for field in ("guard_size", "minibatch_size", "chunk_size"):
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=0)
     for field in ("learning_rate", "learning_rate_epochs"):
         checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)

@@ -61,13 +61,15 @@ class Environment:
 
     @jax.jit
     def step(self, state: State, action: jax.Array) -> State:
-        """The state one time step later, under the action (A,) [m/s]. Raises InputError on another shape."""
+        """The state one time step later, under the action (A,) [m/s]. Raises InputError on other shapes."""
+        self._check_state(state)
         checks.shape("action", action, (self.action_size,))
         return self.functions.step(self.parameters, state, action)
 
     @jax.jit
     def observe(self, state: State) -> jax.Array:
-        """(O,) what the policy sees."""
+        """(O,) what the policy sees. Raises InputError if the state is not one of this environment."""
+        self._check_state(state)
         return self.functions.observe(self.parameters, state)
 
     @jax.jit
@@ -90,3 +92,7 @@ class Environment:
     def measure(self, state: State) -> dict[str, jax.Array]:
         """Named quantities of one state that `evaluate` reports at the end of an episode."""
         return self.functions.measure(self.parameters, state)
+
+    def _check_state(self, state: State) -> None:
+        """Raises InputError unless the state looks like what `reset` returns; costs nothing once compiled."""
+        checks.like("state", state, jax.eval_shape(lambda: self.functions.reset(self.parameters, jax.random.key(0))))

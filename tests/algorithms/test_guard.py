@@ -31,3 +31,10 @@ def test_a_learner_that_is_not_finite_starts_again(value):
     kept = jax.jit(guard)(OLD, jnp.asarray(-5.0), learner(jnp.nan, jnp.nan), jnp.asarray(value), FRESH)
     assert (kept.params, kept.value, kept.learner.params) == (1.0, -5.0, 1.0)
     assert kept.acted
+
+
+def test_a_worse_policy_is_taken_where_that_is_allowed_but_never_one_that_is_not_finite():
+    kept = guard(OLD, jnp.asarray(-5.0), FITTED, jnp.asarray(-9.0), FRESH, allow_worse=True)
+    assert (kept.params, kept.value, bool(kept.acted)) == (2.0, -9.0, False)
+    kept = guard(OLD, jnp.asarray(-5.0), FITTED, jnp.asarray(jnp.nan), FRESH, allow_worse=True)
+    assert (kept.params, kept.value, bool(kept.acted)) == (1.0, -5.0, True)

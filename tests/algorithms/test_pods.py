@@ -76,6 +76,15 @@ def test_guard_states_stay_and_the_others_are_drawn_anew():
     assert not np.array_equal(jax.random.key_data(first.key), jax.random.key_data(second.key))
 
 
+def test_without_a_guard_every_finite_policy_is_taken_and_all_states_are_drawn_anew():
+    algorithm = algorithms.make("pods", small_env(), **SMALL | {"guard_size": 0, "regression": "improved_states"})
+    _, history = train(algorithm, jax.random.key(0), 25)
+    values = np.array([row["guard_value"] for row in history])
+    assert not any(row["guard_acted"] for row in history)
+    assert np.any(np.diff(values) < 0)  # other states each time
+    assert np.mean(values[-5:]) > np.mean(values[:5])
+
+
 def test_a_rollout_that_is_not_finite_never_reaches_the_policy():
     """One guard state is a NaN; it is counted, left out of the regression, and the policy stays finite."""
     algorithm = algorithms.make("pods", small_env(), **SMALL)
