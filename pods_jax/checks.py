@@ -39,6 +39,13 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
     return int(value)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Returns `value` as a bool, or raises InputError if it is anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise _refuse(name, value, "must be True or False")
+    return bool(value)
+
+
 def seed(name: str, value: Any) -> int:
     """Returns a valid seed; `jax.random.key` silently wraps anything outside 0 .. 2**32 - 1."""
     return integer(name, value, at_least=0, at_most=2**32 - 1)

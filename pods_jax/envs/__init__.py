@@ -4,14 +4,17 @@ import dataclasses
 from typing import Any
 
 from pods_jax import checks
-from pods_jax.envs import double_pendulum_3d, pendulum_2d, pendulum_3d
+from pods_jax.envs import cloth_3d, double_pendulum_3d, payload_2d, pendulum_2d, pendulum_3d, rope_3d
 from pods_jax.envs.environment import Environment, Functions
-from pods_jax.envs.payload import TASKS, Weights, make_payload
+from pods_jax.envs.payload import Weights, make_payload
 
 _MODULES = {
     "pendulum_2d": pendulum_2d,
     "pendulum_3d": pendulum_3d,
     "double_pendulum_3d": double_pendulum_3d,
+    "payload_2d": payload_2d,
+    "rope_3d": rope_3d,
+    "cloth_3d": cloth_3d,
 }
 
 
@@ -22,8 +25,7 @@ def names() -> tuple[str, ...]:
 
 def tasks(name: str) -> tuple[str, ...]:
     """The tasks that the environment `name` offers."""
-    checks.choice("env.name", name, _MODULES)
-    return TASKS
+    return _MODULES[checks.choice("env.name", name, _MODULES)].TASKS
 
 
 def overrides(name: str) -> dict[str, Any]:
@@ -31,14 +33,14 @@ def overrides(name: str) -> dict[str, Any]:
     return dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
 
 
-def make(name: str, task: str = "stop", **settings: Any) -> Environment:
+def make(name: str, task: str | None = None, **settings: Any) -> Environment:
     """The environment `name` with a task and overridden settings, e.g. `make("pendulum_2d", horizon=100)`.
 
-    Raises InputError for an unknown name, task or setting (with the closest valid one) and for a value
-    that is not allowed.
+    task: one of `tasks(name)`, the first of them if not given. Raises InputError for an unknown name, task or setting
+    (with the closest valid one) and for a value that is not allowed.
     """
     module = _MODULES[checks.choice("env.name", name, _MODULES)]
-    checks.choice("env.task", task, tasks(name))
+    task = tasks(name)[0] if task is None else checks.choice("env.task", task, tasks(name))
     for field in settings:
         checks.choice("environment setting", field, overrides(name))
     return module.make(task, dataclasses.replace(module.SETTINGS, **settings))

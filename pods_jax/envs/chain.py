@@ -12,7 +12,7 @@ import numpy as np
 
 from pods_jax import checks, sim
 from pods_jax.envs.environment import Environment
-from pods_jax.envs.payload import Weights, make_payload
+from pods_jax.envs.payload import make_payload, make_weights
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class ChainSettings:
 def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, settings: ChainSettings) -> Environment:
     """A chain of `settings.num_points` masses below a handle at the origin of `dimension`-dimensional space."""
     count = checks.integer("num_points", settings.num_points, at_least=1)
-    weights = checks.array("weights", settings.weights, (4,), at_least=0.0)
     springs = [sim.Spring(i, i + 1, settings.stiffness, settings.link_length, settings.damping) for i in range(count)]
     system = sim.make_system(
         mass=[settings.mass] * count,
@@ -53,7 +52,7 @@ def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, setting
         action_limit=settings.action_limit,
         initial_speed=settings.initial_speed,
         initial_displacement=settings.initial_displacement,
-        weights=Weights(*map(float, weights)),
+        weights=make_weights(settings.weights),
     )
 
 

@@ -1,9 +1,11 @@
 """Two masses, one below the other on stiff bilateral springs, in space; the handle moves freely."""
 
 from pods_jax import sim
+from pods_jax.envs import payload
 from pods_jax.envs.chain import ChainSettings, make_chain
 from pods_jax.envs.environment import Environment
 
+TASKS = payload.TASKS
 SETTINGS = ChainSettings(num_points=2, initial_speed=1.5)
 
 

@@ -2,14 +2,17 @@
 
 Task "stop": from a random motion, come to rest hanging, as fast as possible, anywhere (w_p = w_x = 0).
 Task "stop_at_origin": come to rest with the handles at their origin and the payload hanging below.
+Task "lay": the same objective, but the payload is to lie somewhere else than it hangs at the start.
 Objective (Eq. 15): -reward = w_p |p|^2 + w_x |x|^2 + w_v |v|^2 + w_a |a|^2 with p the handle coordinates and x
 the payload positions relative to their targets, v the payload velocities, summed over points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from pods_jax import checks, sim
@@ -17,6 +20,7 @@ from pods_jax.envs.environment import Environment, Functions
 from pods_jax.types import Key
 
 TASKS = ("stop", "stop_at_origin")
+LAY = "lay"
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,23 @@ class Weights:
     action: float  # w_a [s^2/m^2]
 
 
+def make_weights(values: Sequence[float]) -> Weights:
+    """Weights from (w_p, w_x, w_v, w_a). Raises InputError unless they are four numbers >= 0."""
+    return Weights(*map(float, checks.array("weights", values, (4,), at_least=0.0)))
+
+
 @struct.dataclass
 class Payload:
     """The parameters of a payload environment."""
 
     system: sim.System
-    rest_position: jax.Array  # (P, d) [m], hanging at rest with the handles at their origin
-    initial_speed: jax.Array  # () [m/s], largest horizontal speed of each point at the start
-    initial_displacement: jax.Array  # () [m], largest displacement of each handle coordinate at the start
+    rest_position: jax.Array  # (P, d) [m], where the points should come to rest, with the handles at their origin
+    start_handle: jax.Array  # (A,) [m], where the handles start, before they are displaced
+    start_position: jax.Array  # (P, d) [m], hanging at rest below them
+    initial_speed: jax.Array  # () [m/s], largest horizontal speed of each velocity mode at the start
+    initial_displacement: jax.Array  # () [m], largest displacement of the handles in each of their translations
+    translations: jax.Array  # (m, A), moves of the handle coordinates that shift all handles alike
+    velocity_modes: jax.Array  # (m, P), how much of each random velocity each point gets
     weights: Weights = struct.field(pytree_node=False)
 
 
@@ -51,18 +64,29 @@ def make_payload(
     initial_speed: float,
     initial_displacement: float,
     weights: Weights,
+    start_handle: jax.Array | None = None,
+    start_position: jax.Array | None = None,
+    velocity_modes: np.ndarray | None = None,
 ) -> Environment:
-    """An Environment around a system with P free points and its hanging rest position (P, d) [m].
+    """An Environment around a system with P free points that should come to rest at `rest_position` (P, d) [m].
 
-    action_limit: [m/s] > 0 for every handle coordinate. Raises InputError naming field, value and cure.
+    action_limit: [m/s] > 0 for every handle coordinate. start_handle (A,), start_position (P, d): an equilibrium to
+    start from, the target itself if not given. velocity_modes (m, P): each of m random horizontal velocities moves
+    the points in these proportions; every point by itself if not given. Raises InputError naming field, value, cure.
     """
-    checks.choice("task", task, TASKS)
+    checks.choice("task", task, (*TASKS, LAY))
+    sim.check_connected(system)
     for field in ("handle", "position", "velocity", "action"):
         checks.number(f"weight_{field}", getattr(weights, field), at_least=0.0)
     if task == "stop":
         weights = Weights(0.0, 0.0, weights.velocity, weights.action)
         initial_displacement = 0.0
     limit = checks.number("action_limit", action_limit, above=0.0)
+    shape = (system.num_points, system.dimension)
+    target = jnp.asarray(checks.array("rest_position", rest_position, shape))
+    start = target if start_position is None else jnp.asarray(checks.array("start_position", start_position, shape))
+    coordinates = np.zeros(system.action_size) if start_handle is None else start_handle
+    modes = np.eye(system.num_points) if velocity_modes is None else np.asarray(velocity_modes, dtype=float)
     return Environment(
         name=name,
         task=task,
@@ -71,32 +95,47 @@ def make_payload(
         functions=FUNCTIONS,
         parameters=Payload(
             system=system,
-            rest_position=jnp.asarray(rest_position),
+            rest_position=target,
+            start_handle=jnp.asarray(checks.array("start_handle", coordinates, (system.action_size,))),
+            start_position=start,
             initial_speed=jnp.asarray(checks.number("initial_speed", initial_speed, at_least=0.0)),
             initial_displacement=jnp.asarray(
                 checks.number("initial_displacement", initial_displacement, at_least=0.0)
             ),
+            translations=jnp.asarray(common_translations(system)),
+            velocity_modes=jnp.asarray(checks.array("velocity_modes", modes, (len(modes), system.num_points))),
             weights=weights,
         ),
         action_limit=jnp.full(system.action_size, limit),
     )
 
 
-def reset(payload: Payload, key: Key) -> sim.State:
-    """Hanging below randomly displaced handles, every point with a random horizontal velocity.
+def common_translations(system: sim.System) -> np.ndarray:
+    """(m, A): the changes of the handle coordinates that shift all handles by a unit along each possible axis."""
+    axes = np.asarray(system.handle_axes).reshape(system.action_size, -1)  # (A, H d)
+    wanted = np.tile(np.eye(system.dimension), system.num_handles)  # (d, H d)
+    found = wanted @ np.linalg.pinv(axes)
+    possible = np.linalg.norm(found @ axes - wanted, axis=1) < 1e-6
+    return found[possible] if np.any(possible) else np.eye(system.action_size)
 
-    Speeds are uniform in the interval (2D) or the disc (3D) of radius `initial_speed`.
+
+def reset(payload: Payload, key: Key) -> sim.State:
+    """Hanging at rest below handles that are displaced together, with random horizontal velocities.
+
+    The velocity of each mode is uniform in the interval (2D) or the disc (3D) of radius `initial_speed`.
     """
     key_handle, key_velocity = jax.random.split(key)
     system = payload.system
-    dtype = payload.rest_position.dtype
-    unit = jax.random.uniform(key_handle, (system.action_size,), dtype, -1.0, 1.0)
-    handle = payload.initial_displacement * unit
-    shift = jnp.mean(sim.handle_position(system, handle) - system.handle_origin, axis=0)
-    horizontal = system.dimension - 1
-    ball = jax.random.ball(key_velocity, horizontal, shape=(system.num_points,), dtype=dtype)
-    velocity = payload.initial_speed * jnp.pad(ball, ((0, 0), (0, 1)))
-    return sim.initial_state(system, handle, payload.rest_position + shift[None], velocity)
+    dtype = payload.start_position.dtype
+    unit = jax.random.uniform(key_handle, payload.translations.shape[:1], dtype, -1.0, 1.0)
+    displaced = payload.initial_displacement * jnp.sum(unit[:, None] * payload.translations, axis=0)
+    shift = jnp.mean(sim.handle_position(system, displaced) - system.handle_origin, axis=0)
+    modes = payload.velocity_modes
+    ball = jax.random.ball(key_velocity, system.dimension - 1, shape=modes.shape[:1], dtype=dtype)
+    horizontal = jnp.matmul(modes.T, ball, precision="highest")
+    velocity = payload.initial_speed * jnp.pad(horizontal, ((0, 0), (0, 1)))
+    handle = payload.start_handle + displaced
+    return sim.initial_state(system, handle, payload.start_position + shift[None], velocity)
 
 
 def step(payload: Payload, state: sim.State, action: jax.Array) -> sim.State:

@@ -1,9 +1,11 @@
 """A mass on a stiff spring in space; the handle moves freely (three actions)."""
 
 from pods_jax import sim
+from pods_jax.envs import payload
 from pods_jax.envs.chain import ChainSettings, make_chain
 from pods_jax.envs.environment import Environment
 
+TASKS = payload.TASKS
 SETTINGS = ChainSettings(num_points=1, initial_speed=1.5)
 
 

@@ -1,28 +1,38 @@
 """Physics of mass-spring networks: no task, no policy, no reward."""
 
 from pods_jax.sim.bdf2 import State, initial_state, step, step_error
+from pods_jax.sim.build import make_system
+from pods_jax.sim.equilibrium import check_connected, equilibrium
 from pods_jax.sim.forces import force, kinetic_energy, potential_energy
+from pods_jax.sim.layout import clique, grid, join, line
 from pods_jax.sim.system import (
     STANDARD_GRAVITY,
     Handle,
+    Plane,
     Spring,
     System,
     handle_position,
     handle_velocity,
-    make_system,
 )
 
 __all__ = [
     "STANDARD_GRAVITY",
     "Handle",
+    "Plane",
     "Spring",
     "State",
     "System",
+    "check_connected",
+    "clique",
+    "equilibrium",
     "force",
+    "grid",
     "handle_position",
     "handle_velocity",
     "initial_state",
+    "join",
     "kinetic_energy",
+    "line",
     "make_system",
     "potential_energy",
     "step",

@@ -72,8 +72,9 @@ def step(system: System, state: State, action: jax.Array) -> State:
         return _equation(system, state, handle, action, unknown.reshape(shape)).reshape(-1)
 
     def direction(unknown):
-        position = _position(system, state, unknown.reshape(shape))
-        matrix = forces.newton_matrix(system, position, points, 1.5 / h, 2 / 3 * h)
+        velocity = unknown.reshape(shape)
+        position = _position(system, state, velocity)
+        matrix = forces.newton_matrix(system, position, velocity, points, 1.5 / h, 2 / 3 * h)
         return -linalg.solve(matrix, residual(unknown), pattern=pattern)
 
     pattern = forces.sparsity(system)

@@ -1,8 +1,11 @@
 """A globalised Newton method whose root is differentiable to any order.
 
-The direction solves J(x) dx = -r(x); a full step is halved until it lowers max |r|. Each pass of the loop
-costs one residual, one matrix and one solve. The loop is bounded and never raises: a root that
-was not reached shows in the residual, which the caller can evaluate again at any time.
+The direction d solves J(x) d = -r(x) with J positive definite; a full step is halved until it lowers max |r| or does
+not overshoot, r(x + s d)'d <= |r(x)'d| / 2. Where r is the gradient of a potential, that is a line search for its
+minimum, which needs the slope only and so also serves where friction and damping leave no potential. (By max |r|
+alone the search ends in local minima of |r| that are no roots: 13 of 1200 steps of a wildly shaken cloth; by the
+slope none does.) Each pass of the loop costs one residual, one matrix and one solve. The loop is bounded and never
+raises: a root that was not reached shows in the residual, which the caller can evaluate again at any time.
 """
 
 from collections.abc import Callable
@@ -16,6 +19,9 @@ Residual = Callable[[jax.Array], jax.Array]
 
 MAX_ITERATIONS = 300
 
+OVERSHOOT = 0.5
+"""The slope at the end of a step may be at most this much of the one at its beginning, uphill."""
+
 
 def newton(
     residual: Residual,
@@ -24,27 +30,32 @@ def newton(
     tolerance: jax.Array,
     max_iterations: int = MAX_ITERATIONS,
 ) -> jax.Array:
-    """(n,) an x with max |residual(x)| <= tolerance, or the best point after `max_iterations` passes.
+    """(n,) an x with max |residual(x)| <= tolerance, or the last point after `max_iterations` passes.
 
-    direction: x -> -J(x)^-1 residual(x). A trial that is not finite counts as a rise and is halved.
+    direction: x -> -J(x)^-1 residual(x). A trial that is not finite is halved.
     """
 
     def unfinished(carry):
-        _, error, _, iteration = carry
+        _, _, error, _, iteration = carry
         return (error > tolerance) & (iteration < max_iterations)
 
     def advance(carry):
-        x, error, step_size, iteration = carry
-        trial = x + step_size * direction(x)
-        trial_error = jnp.max(jnp.abs(residual(trial)))
-        better = trial_error < error  # False for NaN
-        x = jnp.where(better, trial, x)
-        error = jnp.where(better, trial_error, error)
-        step_size = jnp.where(better, jnp.ones_like(step_size), step_size / 2)
-        return x, error, step_size, iteration + 1
+        x, value, error, step_size, iteration = carry
+        step = direction(x)
+        trial = x + step_size * step
+        trial_value = residual(trial)
+        trial_error = jnp.max(jnp.abs(trial_value))
+        slope, trial_slope = jnp.sum(value * step), jnp.sum(trial_value * step)
+        good = (trial_error < error) | (trial_slope <= OVERSHOOT * jnp.abs(slope))  # False for NaN
+        x, value, error = (
+            jnp.where(good, new, old) for new, old in ((trial, x), (trial_value, value), (trial_error, error))
+        )
+        step_size = jnp.where(good, jnp.ones_like(step_size), step_size / 2)
+        return x, value, error, step_size, iteration + 1
 
-    error = jnp.max(jnp.abs(residual(guess)))
-    carry = (guess, error, jnp.ones_like(error), 0)
+    value = residual(guess)
+    error = jnp.max(jnp.abs(value))
+    carry = (guess, value, error, jnp.ones_like(error), 0)
     return jax.lax.while_loop(unfinished, advance, carry)[0]
 
 

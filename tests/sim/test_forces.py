@@ -192,7 +192,7 @@ def test_coincident_points_give_finite_forces_and_derivatives(cable, dtype):
 
     @jax.jit
     def values(position):
-        by_hand = forces.newton_matrix(system, position, zero, 1.5, 1.0)
+        by_hand = forces.newton_matrix(system, position, zero, zero, 1.5, 1.0)
         return slope(position), jax.jacrev(force_at)(position), jax.jacfwd(slope)(position), by_hand
 
     np.testing.assert_allclose(force(system, zero, zero, zero, zero), [[0.0, 0.0, -9.81]], rtol=1e-6)
@@ -296,7 +296,7 @@ class TestNewtonMatrix:
             lengths = [np.linalg.norm(points[second] - points[first]) for first, second in ENDS]
             assert min(lengths) > LENGTH, "the test wants stretched springs"
             handle, position = jnp.asarray(points[:1]), jnp.asarray(points[1:])
-            found = newton_matrix(system, position, handle, *self.WEIGHTS)
+            found = newton_matrix(system, position, 0 * position, handle, *self.WEIGHTS)
             expected = self.jacobian(system, position, handle, self.WEIGHTS)
             np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
 
@@ -309,7 +309,7 @@ class TestNewtonMatrix:
     def test_is_symmetric_and_positive_definite_wherever_the_points_are(self, seed, kind, spread, time_step):
         position, _, handle, _ = random_motion(seed, 3, spread)
         weights = (1.5 / time_step, 2 / 3 * time_step)
-        matrix = np.asarray(newton_matrix(ring(kind), position, handle, *weights))
+        matrix = np.asarray(newton_matrix(ring(kind), position, 0 * position, handle, *weights))
         np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-13 * np.max(np.abs(matrix)))
         lowest = np.min(np.linalg.eigvalsh(matrix))
         assert lowest >= min(MASSES) * weights[0] + DRAG - 1e-12 * np.max(np.abs(matrix))
@@ -319,14 +319,14 @@ class TestNewtonMatrix:
         position, handle = jnp.asarray([[0.3, 0.0, 0.0], [0.6, 0.0, 0.0], [0.3, 0.3, 0.0]]), jnp.zeros((1, 3))
         weights = (1.0, 1.0)
         assert np.min(np.linalg.eigvalsh(self.jacobian(ring(), position, handle, weights))) < 0
-        assert np.min(np.linalg.eigvalsh(newton_matrix(ring(), position, handle, *weights))) > 0
+        assert np.min(np.linalg.eigvalsh(newton_matrix(ring(), position, 0 * position, handle, *weights))) > 0
 
     @pytest.mark.parametrize("dimension", [2, 3])
     def test_is_zero_where_no_spring_joins_two_points(self, dimension):
         system = ring(dimension=dimension, ends=((0, 1), (1, 2), (3, 2)))
         position, _, handle, _ = random_motion(0, dimension)
         pattern = forces.sparsity(system)
-        matrix = np.asarray(newton_matrix(system, position, handle, *self.WEIGHTS))
+        matrix = np.asarray(newton_matrix(system, position, 0 * position, handle, *self.WEIGHTS))
         assert pattern.shape == matrix.shape
         np.testing.assert_array_equal(matrix[~pattern], 0.0)
         joined = [[1, 1, 0], [1, 1, 1], [0, 1, 1]]

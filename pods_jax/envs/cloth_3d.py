@@ -1,0 +1,109 @@
+"""A sheet held at two corners, to be laid flat at a prescribed place on a table, with friction."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax import checks, sim
+from pods_jax.envs import payload
+from pods_jax.envs.environment import Environment
+
+TASKS = (payload.LAY,)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Physics and task; every number is ours, none is given by the paper."""
+
+    rows: int = 7  # points along the sheet
+    columns: int = 4  # points across
+    held: tuple[tuple[int, int], ...] = ((0, 0), (0, 3))  # (row, column) of the corners that handles hold
+    horizon: int = 60  # [steps]
+    time_step: float = 1 / 30  # [s]
+    spacing: float = 0.1  # [m] between neighbours
+    material: tuple[float, float, float, float] = (0.02, 300.0, 0.5, 0.02)  # mass, stiffness, damping, drag: SHEET
+    friction: float = 0.5  # between cloth and table
+    action_limit: float = 1.5  # [m/s] for each handle coordinate
+    initial_speed: float = 0.5  # [m/s], of the sheet as a whole
+    initial_displacement: float = 0.1  # [m]
+    weights: tuple[float, float, float, float] = (1.0, 1.0, 0.05, 0.02)  # w_p, w_x, w_v, w_a of Eq. 15
+
+
+SETTINGS = Settings()
+
+SHEET = ("mass", "stiffness", "damping", "drag")
+"""The material: of each point [kg], of springs between neighbours [N/m] and along them [N s/m], of each point in air
+[N s/m]. Shear and bending springs have the shares below of the stiffness."""
+
+SHEAR, BENDING = 0.3, 0.03
+
+CLEARANCE = 0.1
+"""[m] between the hanging sheet and the table at the start."""
+
+
+def make(task: str, settings: Settings) -> Environment:
+    """The environment `cloth_3d`: observation (162,), action (6,) for the default sheet of 7 x 4 points."""
+    rows = checks.integer("rows", settings.rows, at_least=2)
+    columns = checks.integer("columns", settings.columns, at_least=2)
+    spacing = checks.number("spacing", settings.spacing, above=0.0)
+    mass, stiffness, damping, drag = checks.array("material", settings.material, (4,), at_least=0.0)
+    held = _check_held(settings.held, rows, columns)
+    number = _numbering(rows, columns, held)
+    flat = np.zeros((rows * columns, 3))  # the target: row 0 along y = 0, the others towards -y
+    for row, column in np.ndindex(rows, columns):
+        flat[number[row, column]] = [spacing * column, -spacing * row, 0.0]
+    pairs = sim.grid(number)
+    springs = []
+    for kind, share in (("structural", 1.0), ("shear", SHEAR), ("bending", BENDING)):
+        springs += sim.join(
+            pairs[kind], flat, num_handles=len(held), stiffness=share * stiffness, damping=share * damping
+        )
+    system = sim.make_system(
+        mass=[mass] * (rows * columns - len(held)),
+        springs=springs,
+        handles=[sim.Handle.in_space(flat[index]) for index in range(len(held))],
+        planes=[sim.Plane([0, 0, 0], [0, 0, 1], stiffness, settings.friction, slip_speed=2e-2, blend=2e-3)],
+        time_step=settings.time_step,
+        drag=drag,
+    )
+    # Hanging above the far edge of its place on the table.
+    height, lowest = spacing * (rows - 1), np.array([0.0, -spacing * (rows - 1), CLEARANCE])
+    hanging = flat[:, [0, 2, 1]] + lowest + [0.0, 0.0, height]
+    start_handle = jnp.asarray((hanging - flat)[: len(held)].reshape(-1))
+    return payload.make_payload(
+        "cloth_3d",
+        task,
+        system,
+        flat[len(held) :],
+        horizon=settings.horizon,
+        action_limit=settings.action_limit,
+        initial_speed=settings.initial_speed,
+        initial_displacement=settings.initial_displacement,
+        weights=payload.make_weights(settings.weights),
+        start_handle=start_handle,
+        start_position=sim.equilibrium(system, start_handle, jnp.asarray(hanging[len(held) :])),
+        velocity_modes=np.ones((1, system.num_points)),
+    )
+
+
+def _check_held(held: tuple[tuple[int, int], ...], rows: int, columns: int) -> list[tuple[int, int]]:
+    if not isinstance(held, tuple | list) or not held:
+        raise checks.InputError(f"held = {held!r}: must list at least one corner as (row, column)")
+    corners = {(row, column) for row in (0, rows - 1) for column in (0, columns - 1)}
+    found = [tuple(pair) if isinstance(pair, tuple | list) else pair for pair in held]
+    for index, pair in enumerate(found):
+        if pair not in corners or pair in found[:index]:
+            raise checks.InputError(
+                f"held[{index}] = {pair!r}: must be a different corner of the sheet, one of {sorted(corners)}"
+            )
+    return found
+
+
+def _numbering(rows: int, columns: int, held: list[tuple[int, int]]) -> np.ndarray:
+    """(rows, columns) the index of each point of the sheet, the held ones first."""
+    number = np.full((rows, columns), -1)
+    for index, pair in enumerate(held):
+        number[pair] = index
+    number[number < 0] = np.arange(len(held), rows * columns)
+    return number

@@ -1,0 +1,130 @@
+"""Building a System from springs, handles and planes, with every value checked."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax import checks
+from pods_jax.sim.system import STANDARD_GRAVITY, Handle, Plane, Planes, Spring, Springs, System
+
+
+def make_system(
+    *,
+    mass: Sequence[float],
+    springs: Sequence[Spring],
+    handles: Sequence[Handle],
+    time_step: float,
+    planes: Sequence[Plane] = (),
+    drag: float | Sequence[float] = 0.0,
+    gravity: float | Sequence[float] = STANDARD_GRAVITY,
+    dimension: int = 3,
+) -> System:
+    """Builds a validated System.
+
+    mass: (P,) [kg] > 0 of the free points. drag: [N s/m] >= 0, one number or (P,). gravity: downward
+    acceleration [m/s^2] or a vector (d,). time_step: [s] > 0. Raises InputError naming the field, the
+    value and what is allowed.
+    """
+    dimension = checks.integer("dimension", dimension, at_least=2, at_most=3)
+    num_points = len(mass)
+    if num_points == 0 or not handles:
+        raise checks.InputError(
+            f"mass has {num_points} entries and handles has {len(handles)}: a system needs at least one of each"
+        )
+    num_all = num_points + len(handles)
+    _check_springs(springs, num_all, len(handles))
+    down = np.zeros(dimension)
+    if np.ndim(gravity) == 0:
+        down[-1] = -checks.number("gravity", gravity)
+    else:
+        down = checks.array("gravity", gravity, (dimension,))
+    origin = [checks.array(f"handles[{i}].position", h.position, (dimension,)) for i, h in enumerate(handles)]
+    drag_each = np.full(num_points, drag) if np.ndim(drag) == 0 else drag
+    return System(
+        mass=jnp.asarray(checks.array("mass", mass, (num_points,), above=0.0)),
+        drag=jnp.asarray(checks.array("drag", drag_each, (num_points,), at_least=0.0)),
+        gravity=jnp.asarray(down),
+        springs=_stack_springs(springs),
+        planes=_stack_planes(planes, dimension),
+        handle_origin=jnp.asarray(np.stack(origin)),
+        handle_axes=jnp.asarray(_handle_axes(handles, dimension)),
+        time_step=checks.number("time_step", time_step, above=0.0),
+    )
+
+
+def _check_springs(springs: Sequence[Spring], num_all: int, num_handles: int) -> None:
+    seen: dict[frozenset[int], int] = {}
+    for index, spring in enumerate(springs):
+        _check_spring(index, spring, num_all, num_handles)
+        other = seen.setdefault(frozenset((spring.first, spring.second)), index)
+        if other != index:
+            raise checks.InputError(
+                f"springs[{index}] joins points {spring.first} and {spring.second}, as springs[{other}] does: "
+                "leave one out, or add up their stiffness"
+            )
+
+
+def _check_spring(index: int, spring: Spring, num_all: int, num_handles: int) -> None:
+    name = f"springs[{index}]"
+    for end in ("first", "second"):
+        checks.integer(f"{name}.{end}", getattr(spring, end), at_least=0, at_most=num_all - 1)
+    if spring.first == spring.second:
+        raise checks.InputError(f"{name} joins point {spring.first} to itself: must join two different points")
+    if max(spring.first, spring.second) < num_handles:
+        raise checks.InputError(
+            f"{name} joins handles {spring.first} and {spring.second}: at least one end must be a free point "
+            f"(indices {num_handles} .. {num_all - 1})"
+        )
+    for field in ("stiffness", "rest_length", "slack_blend"):
+        checks.number(f"{name}.{field}", getattr(spring, field), above=0.0)
+    checks.number(f"{name}.damping", spring.damping, at_least=0.0)
+
+
+def _stack_springs(springs: Sequence[Spring]) -> Springs:
+    def column(field: str) -> jax.Array:
+        return jnp.asarray([float(getattr(spring, field)) for spring in springs])
+
+    return Springs(
+        ends=tuple((int(spring.first), int(spring.second)) for spring in springs),
+        cable=tuple(bool(spring.cable) for spring in springs),
+        stiffness=column("stiffness"),
+        rest_length=column("rest_length"),
+        damping=column("damping"),
+        slack_blend=column("slack_blend"),
+    )
+
+
+def _stack_planes(planes: Sequence[Plane], dimension: int) -> Planes:
+    normals, offsets = np.zeros((len(planes), dimension)), np.zeros(len(planes))
+    for index, plane in enumerate(planes):
+        name = f"planes[{index}]"
+        normal = checks.array(f"{name}.normal", plane.normal, (dimension,))
+        length = float(np.linalg.norm(normal))
+        if length == 0.0:
+            raise checks.InputError(f"{name}.normal = {plane.normal!r}: must have a direction, for example 0, 0, 1")
+        normals[index] = normal / length
+        offsets[index] = normals[index] @ checks.array(f"{name}.point", plane.point, (dimension,))
+        for field in ("stiffness", "slip_speed", "blend"):
+            checks.number(f"{name}.{field}", getattr(plane, field), above=0.0)
+        checks.number(f"{name}.friction", plane.friction, at_least=0.0)
+
+    def column(field: str) -> jax.Array:
+        return jnp.asarray(np.array([float(getattr(plane, field)) for plane in planes]))
+
+    fields = {field: column(field) for field in ("stiffness", "friction", "slip_speed", "blend")}
+    return Planes(normal=jnp.asarray(normals), offset=jnp.asarray(offsets), **fields)
+
+
+def _handle_axes(handles: Sequence[Handle], dimension: int) -> np.ndarray:
+    columns = []
+    for index, handle in enumerate(handles):
+        axes = checks.array(f"handles[{index}].axes", handle.axes, (len(handle.axes), dimension))
+        for axis in axes:
+            column = np.zeros((len(handles), dimension))
+            column[index] = axis
+            columns.append(column)
+    if not columns:
+        raise checks.InputError("handles have no axes: at least one handle must be able to move")
+    return np.stack(columns)

@@ -1,0 +1,65 @@
+"""Smooth contact of points with fixed planes, with friction (in the manner of Geilinger et al. 2020).
+
+A point x with velocity u is `depth` = offset - n'x below a plane of unit normal n. With the one-sided C^2 response
+rho of a cable (blend width w) the plane pushes with f_n = k rho(depth) along n, which is finite and soft: the point
+rests where k rho(depth) carries its weight. Friction opposes the tangential velocity u_t = u - (n'u) n by
+
+    f_t = -mu f_n u_t / sqrt(|u_t|^2 + s^2),
+
+Coulomb's law beyond a slip speed s, and smooth to any order at rest, where Coulomb's law has no value. Like every
+friction without memory it sticks by creeping: under a load F = r mu f_n with r < 1 the point slides at s r / sqrt(1 -
+r^2). It never does positive work, since f_t'u_t <= 0.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from pods_jax.sim.springs import blended
+from pods_jax.sim.system import System
+
+
+def contact_energy(system: System, position: jax.Array) -> jax.Array:
+    """() [J] stored in the planes by free points (P, d) [m]."""
+    integral, _, _ = _response(system, position)
+    return jnp.sum(system.planes.stiffness * integral)
+
+
+def contact_force(system: System, position: jax.Array, velocity: jax.Array) -> jax.Array:
+    """(P, d) [N] on free points, normal force and friction of all planes."""
+    planes = system.planes
+    _, rho, _ = _response(system, position)
+    normal_force = planes.stiffness * rho
+    sliding, speed = _sliding(system, velocity)
+    friction = -(planes.friction * normal_force / speed)[:, :, None] * sliding
+    return jnp.sum(normal_force[:, :, None] * planes.normal[None] + friction, axis=1)
+
+
+def contact_blocks(system: System, position: jax.Array, velocity: jax.Array, position_weight: float) -> jax.Array:
+    """(P, d, d) [N s/m]: -df/du - position_weight * df/dx for each free point; not symmetric with friction."""
+    planes = system.planes
+    _, rho, slope = _response(system, position)
+    normal = planes.normal[None]  # (1, K, d)
+    sliding, speed = _sliding(system, velocity)
+    unit = sliding / speed[:, :, None]
+    # The normal force grows by k rho' per depth, and friction with it.
+    push = normal - planes.friction[None, :, None] * unit
+    stiff = (position_weight * planes.stiffness * slope)[:, :, None, None] * push[:, :, :, None] * normal[:, :, None]
+    tangential = jnp.eye(system.dimension, dtype=position.dtype) - normal[..., :, None] * normal[..., None, :]
+    viscous = tangential - unit[..., :, None] * unit[..., None, :]
+    viscosity = planes.friction * planes.stiffness * rho / speed
+    return jnp.sum(stiff + viscosity[:, :, None, None] * viscous, axis=1)
+
+
+def _response(system: System, position: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The response of `blended` to the depth (P, K) [m] of each point below each plane."""
+    planes = system.planes
+    depth = planes.offset[None] - jnp.matmul(position, planes.normal.T, precision="highest")
+    return blended(depth, planes.blend[None])
+
+
+def _sliding(system: System, velocity: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(tangential velocity (P, K, d), smoothed speed (P, K)), both in [m/s]."""
+    planes = system.planes
+    along_normal = jnp.matmul(velocity, planes.normal.T, precision="highest")
+    sliding = velocity[:, None] - along_normal[:, :, None] * planes.normal[None]
+    return sliding, jnp.sqrt(jnp.sum(sliding**2, axis=2) + planes.slip_speed[None] ** 2)

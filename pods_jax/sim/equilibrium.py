@@ -1,0 +1,68 @@
+"""Where a network comes to rest."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax import checks
+from pods_jax.sim import forces
+from pods_jax.sim.newton import newton
+from pods_jax.sim.system import System, handle_position
+
+REGULARIZATION = 1e-3
+"""Added to the stiffness matrix [N/m per kg], so that a network that may still swing freely has a Newton step."""
+
+
+def equilibrium(system: System, handle: jax.Array, guess: jax.Array) -> jax.Array:
+    """(P, d) [m] positions of the free points without any force on them, with the handles at rest at `handle` (A,).
+
+    guess: (P, d) [m], where the search begins; cables should be taut there. Raises InputError for a network with
+    points that nothing holds, and where no equilibrium is found.
+    """
+    check_connected(system)
+    position = _search(system, handle, guess)
+    residual = float(_largest_force(system, handle, position))
+    weight = float(np.max(np.asarray(system.mass))) * float(np.linalg.norm(system.gravity))
+    if not residual <= 0.01 * weight:
+        raise checks.InputError(
+            f"no equilibrium found: a force of {residual:.2g} N is left; guess a position closer to it, or check "
+            "that cables and planes can carry the weight"
+        )
+    return position
+
+
+def check_connected(system: System) -> None:
+    """Raises InputError if some free point is joined to no handle, directly or through others."""
+    reached = set(range(system.num_handles))
+    waiting = set(system.springs.ends)
+    while found := {pair for pair in waiting if reached.intersection(pair)}:
+        waiting -= found
+        reached = reached.union(*found)
+    loose = sorted(set(range(system.num_handles + system.num_points)) - reached)
+    if loose:
+        raise checks.InputError(f"points {loose} are joined to no handle: add springs that connect them")
+
+
+@jax.jit
+def _search(system: System, handle: jax.Array, guess: jax.Array) -> jax.Array:
+    points = handle_position(system, handle)
+    zero = jnp.zeros_like(guess)
+
+    def residual(unknown):
+        position = unknown.reshape(guess.shape)
+        return -forces.force(system, position, zero, points, jnp.zeros_like(points)).reshape(-1)
+
+    def direction(unknown):
+        position = unknown.reshape(guess.shape)
+        matrix = forces.newton_matrix(system, position, zero, points, REGULARIZATION, 1.0)
+        return -jnp.linalg.solve(matrix, residual(unknown))
+
+    tolerance = jnp.finfo(guess.dtype).eps * forces.force_scale(system, guess, points)
+    return newton(residual, direction, guess.reshape(-1), tolerance).reshape(guess.shape)
+
+
+@jax.jit
+def _largest_force(system: System, handle: jax.Array, position: jax.Array) -> jax.Array:
+    points = handle_position(system, handle)
+    force = forces.force(system, position, jnp.zeros_like(position), points, jnp.zeros_like(points))
+    return jnp.max(jnp.abs(force))

@@ -1,0 +1,73 @@
+"""Which points to join, and the springs that do so: lines, cliques and grids of points.
+
+Topology first, material second: `line`, `clique` and `grid` list pairs of points, `join` makes springs of them
+whose rest lengths are the distances of the points in a reference shape.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+
+from pods_jax import checks
+from pods_jax.sim.system import Spring
+
+Pairs = list[tuple[int, int]]
+
+
+def line(points: Sequence[int]) -> Pairs:
+    """Each point with the next one: a chain, a rope."""
+    return list(pairwise(map(int, points)))
+
+
+def clique(points: Sequence[int]) -> Pairs:
+    """Each point with each other one: a box or any other body that keeps its shape."""
+    return list(combinations(map(int, points), 2))
+
+
+def grid(points: np.ndarray) -> dict[str, Pairs]:
+    """The pairs of a sheet of points, an (R, C) array of indices: "structural", "shear" and "bending".
+
+    Structural pairs are neighbours in a row or column, shear pairs the diagonals of each cell, bending pairs are two
+    apart in a row or column. Raises InputError unless the array has two dimensions.
+    """
+    points = np.asarray(points)
+    if points.ndim != 2 or min(points.shape) < 2:
+        raise checks.InputError(f"points has shape {points.shape}: must have shape (R, C), both at least 2")
+    lines = [*points, *points.T]
+    cells = [(points[:-1, :-1], points[1:, 1:]), (points[:-1, 1:], points[1:, :-1])]
+    return {
+        "structural": [pair for each in lines for pair in line(each)],
+        "shear": [(int(i), int(j)) for first, second in cells for i, j in zip(first.flat, second.flat, strict=True)],
+        "bending": [pair for each in lines for start in (0, 1) for pair in line(each[start::2])],
+    }
+
+
+def join(
+    pairs: Iterable[tuple[int, int]],
+    position: np.ndarray,
+    *,
+    num_handles: int,
+    stiffness: float,
+    damping: float = 0.0,
+    cable: bool = False,
+) -> list[Spring]:
+    """A spring or cable for each pair of points; those that join two handles, which nothing could move, are left out.
+
+    position: (H + P, d) [m] the reference shape, handles first, that gives the rest lengths. Raises InputError where
+    a point is missing or two joined points coincide.
+    """
+    springs = []
+    for first, second in pairs:
+        for index in (first, second):
+            checks.integer("point", index, at_least=0, at_most=len(position) - 1)
+        if max(first, second) < num_handles:
+            continue
+        length = float(np.linalg.norm(np.subtract(position[second], position[first])))
+        if length == 0.0:
+            raise checks.InputError(
+                f"points {first} and {second} have the same position {list(position[first])}: a spring between them "
+                "would have rest length 0; move one of them"
+            )
+        springs.append(Spring(first, second, stiffness, length, damping, cable))
+    return springs

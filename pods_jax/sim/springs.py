@@ -1,0 +1,148 @@
+"""Springs and cables: energy, tension, and the stiffness that Newton's method needs.
+
+The tension of a spring of stiffness k and stretch e = l - L is k * rho(e), with rho(e) = e for a bilateral
+spring and, for a cable with blend width w,
+
+    rho(e) = 0 (e <= 0),   w (t^3 - t^4 / 2) with t = e / w (0 < e < w),   e - w / 2 (e >= w),
+
+which is C^2. It derives from the energy k * integral of rho.
+
+All springs are treated at once, as arrays (S, ...). The (static) topology enters through sums over the ends of
+springs. For few springs these are written out while tracing, which turns into plain vector code under `vmap`:
+no gather, no scatter. For many they are products with the incidence matrix, which compile quickly.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax.sim.system import System
+
+MOST_WRITTEN_OUT = 24
+"""Up to so many springs the sums over their ends are written out."""
+
+
+def blended(stretch: jax.Array, width: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(integral of rho [m^2], rho [m], rho' [1]) at a stretch [m]: a one-sided response that is C^2."""
+    fraction = jnp.clip(stretch / width, 0.0, 1.0)
+    beyond = jnp.maximum(stretch - width, 0.0)
+    integral = width**2 * (fraction**4 / 4 - fraction**5 / 10) + beyond * (beyond + width) / 2
+    rho = width * (fraction**3 - fraction**4 / 2) + beyond
+    return integral, rho, fraction**2 * (3 - 2 * fraction)
+
+
+def stretch_response(system: System, stretch: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(integral of rho [m^2], rho [m], rho' [1]) of all springs at their stretches (S,) [m]."""
+    bilateral = (stretch**2 / 2, stretch, jnp.ones_like(stretch))
+    if not any(system.springs.cable):
+        return bilateral
+    unilateral = blended(stretch, system.springs.slack_blend)
+    if all(system.springs.cable):
+        return unilateral
+    cable = np.asarray(system.springs.cable)
+    integral, rho, slope = (jnp.where(cable, one, two) for one, two in zip(unilateral, bilateral, strict=True))
+    return integral, rho, slope
+
+
+def spring_energy(system: System, points: jax.Array) -> jax.Array:
+    """() [J] stored in all springs between points (H + P, d) [m]."""
+    length, _ = geometry(system, points)
+    integral, _, _ = stretch_response(system, length - system.springs.rest_length)
+    return jnp.sum(system.springs.stiffness * integral)
+
+
+def spring_force(system: System, points: jax.Array, velocities: jax.Array) -> jax.Array:
+    """(H + P, d) [N] on all points: tension and damping along the springs."""
+    length, direction = geometry(system, points)
+    _, rho, slope = stretch_response(system, length - system.springs.rest_length)
+    rate = jnp.sum(direction * differences(system, velocities), axis=1)
+    tension = system.springs.stiffness * rho + system.springs.damping * slope * rate
+    return -sum_over_ends(system, tension[:, None] * direction)
+
+
+def spring_blocks(system: System, points: jax.Array, position_weight: float) -> jax.Array:
+    """(S, d, d) [N s/m]: damping + position_weight * stiffness of each spring.
+
+    The stiffness is k (rho' dd' + max(rho, 0) / l (I - dd')): without the part across a compressed spring, which
+    would be negative.
+    """
+    length, direction = geometry(system, points)
+    _, rho, slope = stretch_response(system, length - system.springs.rest_length)
+    along = direction[:, :, None] * direction[:, None, :]
+    across = jnp.eye(system.dimension, dtype=length.dtype)[None] - along
+    stiffness = position_weight * system.springs.stiffness
+    axial = (stiffness + system.springs.damping) * slope
+    lateral = stiffness * jnp.maximum(rho, 0.0) / length
+    return axial[:, None, None] * along + lateral[:, None, None] * across
+
+
+def geometry(system: System, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(length (S,) [m], direction (S, d)) of all springs; the length is guarded at coincident ends."""
+    edge = differences(system, points)
+    square = jnp.sum(edge**2, axis=1)
+    smallest = jnp.finfo(square.dtype).tiny ** 0.5
+    length = jnp.sqrt(jnp.where(square > smallest, square, smallest))
+    return length, edge / length[:, None]
+
+
+def differences(system: System, values: jax.Array) -> jax.Array:
+    """(S, d): second end minus first end of each spring, of values (H + P, d) at the points."""
+    ends = system.springs.ends
+    if len(ends) > MOST_WRITTEN_OUT:
+        return jnp.matmul(incidence(system).astype(values.dtype), values, precision="highest")
+    return jnp.stack([values[second] - values[first] for first, second in ends])
+
+
+def sum_over_ends(system: System, values: jax.Array) -> jax.Array:
+    """(H + P, d): values (S, d) added at the second end of each spring and subtracted at the first."""
+    num_all = system.num_handles + system.num_points
+    ends = system.springs.ends
+    if len(ends) > MOST_WRITTEN_OUT:
+        return jnp.matmul(incidence(system).T.astype(values.dtype), values, precision="highest")
+    total: list = [jnp.zeros_like(values[0])] * num_all
+    for index, (first, second) in enumerate(ends):
+        total[first] = total[first] - values[index]
+        total[second] = total[second] + values[index]
+    return jnp.stack(total)
+
+
+def incidence(system: System) -> np.ndarray:
+    """(S, H + P): -1 at the first end of each spring, 1 at the second."""
+    matrix = np.zeros((len(system.springs.ends), system.num_handles + system.num_points))
+    for index, (first, second) in enumerate(system.springs.ends):
+        matrix[index, first], matrix[index, second] = -1.0, 1.0
+    return matrix
+
+
+def assemble(system: System, blocks: jax.Array, diagonal: jax.Array) -> jax.Array:
+    """(P d, P d) from the blocks (S, d, d) of springs between free points and blocks (P, d, d) on the diagonal."""
+    count, dimension = system.num_points, system.dimension
+    free = [(first - system.num_handles, second - system.num_handles) for first, second in system.springs.ends]
+    if len(free) > MOST_WRITTEN_OUT:
+        return _assemble_by_index(system, free, blocks, diagonal)
+    zero = jnp.zeros((dimension, dimension), blocks.dtype)
+    rows: list = [[zero] * count for _ in range(count)]
+    for point in range(count):
+        rows[point][point] = diagonal[point]
+    for index, (row, column) in enumerate(free):
+        for point in (row, column):
+            if point >= 0:
+                rows[point][point] = rows[point][point] + blocks[index]
+        if row >= 0 and column >= 0:
+            rows[row][column] = rows[row][column] - blocks[index]
+            rows[column][row] = rows[column][row] - blocks[index]
+    return jnp.concatenate([jnp.concatenate(row, axis=1) for row in rows], axis=0)
+
+
+def _assemble_by_index(
+    system: System, free: list[tuple[int, int]], blocks: jax.Array, diagonal: jax.Array
+) -> jax.Array:
+    count, dimension = system.num_points, system.dimension
+    touching = np.abs(incidence(system))[:, system.num_handles :].astype(blocks.dtype)  # (S, P)
+    diagonal = diagonal + jnp.einsum("kp,kij->pij", touching, blocks, precision="highest")
+    matrix = jnp.zeros((count, count, dimension, dimension), blocks.dtype)
+    matrix = matrix.at[np.arange(count), np.arange(count)].set(diagonal)
+    inner = np.array([index for index, pair in enumerate(free) if min(pair) >= 0])
+    row, column = np.array([free[index] for index in inner]).T
+    matrix = matrix.at[row, column].add(-blocks[inner]).at[column, row].add(-blocks[inner])
+    return matrix.transpose(0, 2, 1, 3).reshape(count * dimension, count * dimension)
