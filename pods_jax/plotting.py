@@ -71,12 +71,12 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    panels = list(dict.fromkeys((record["environment"], record["task"]) for record in records))
+    panels = sorted({(record["environment"], record["task"]) for record in records})
     variants = list(dict.fromkeys(record["variant"] for record in records))
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.8 * columns, 2.9 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, panel in zip(grid.flat, panels, strict=False):
         chosen = [record for record in records if (record["environment"], record["task"]) == panel]
         optimum = common_optimum(chosen)

@@ -87,11 +87,11 @@ def make(task: str, settings: Settings) -> Environment:
     )
 
 
-def _check_held(held: tuple[tuple[int, int], ...], rows: int, columns: int) -> list[tuple[int, int]]:
+def _check_held(held: tuple[tuple[int, int], ...], rows: int, columns: int) -> list[tuple[int, ...]]:
     if not isinstance(held, tuple | list) or not held:
         raise checks.InputError(f"held = {held!r}: must list at least one corner as (row, column)")
     corners = {(row, column) for row in (0, rows - 1) for column in (0, columns - 1)}
-    found = [tuple(pair) if isinstance(pair, tuple | list) else pair for pair in held]
+    found = [tuple(pair) if isinstance(pair, tuple | list) else (pair,) for pair in held]
     for index, pair in enumerate(found):
         if pair not in corners or pair in found[:index]:
             raise checks.InputError(
@@ -100,7 +100,7 @@ def _check_held(held: tuple[tuple[int, int], ...], rows: int, columns: int) -> l
     return found
 
 
-def _numbering(rows: int, columns: int, held: list[tuple[int, int]]) -> np.ndarray:
+def _numbering(rows: int, columns: int, held: list[tuple[int, ...]]) -> np.ndarray:
     """(rows, columns) the index of each point of the sheet, the held ones first."""
     number = np.full((rows, columns), -1)
     for index, pair in enumerate(held):

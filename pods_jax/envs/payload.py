@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.typing import ArrayLike
 
 from pods_jax import checks, sim
 from pods_jax.envs.environment import Environment, Functions
@@ -57,15 +58,15 @@ def make_payload(
     name: str,
     task: str,
     system: sim.System,
-    rest_position: jax.Array,
+    rest_position: ArrayLike,
     *,
     horizon: int,
     action_limit: float,
     initial_speed: float,
     initial_displacement: float,
     weights: Weights,
-    start_handle: jax.Array | None = None,
-    start_position: jax.Array | None = None,
+    start_handle: ArrayLike | None = None,
+    start_position: ArrayLike | None = None,
     velocity_modes: np.ndarray | None = None,
 ) -> Environment:
     """An Environment around a system with P free points that should come to rest at `rest_position` (P, d) [m].

@@ -1,6 +1,7 @@
 """A box of four densely joined points on two cables from two handles on a horizontal rail, in a vertical plane."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,10 +46,10 @@ def make(task: str, settings: Settings) -> Environment:
     top = -np.sqrt(length**2 - reach**2)
     corners = [[-side / 2, top], [side / 2, top], [side / 2, top - side], [-side / 2, top - side]]
     points = np.array([[-distance / 2, 0.0], [distance / 2, 0.0], *corners])
-    material = {"position": points, "num_handles": 2, "stiffness": settings.stiffness}
+    attach = partial(sim.join, position=points, num_handles=2, stiffness=settings.stiffness)
     system = sim.make_system(
         mass=[settings.mass] * 4,
-        springs=sim.join([(0, 2), (1, 3)], cable=True, **material) + sim.join(sim.clique([2, 3, 4, 5]), **material),
+        springs=attach([(0, 2), (1, 3)], cable=True) + attach(sim.clique([2, 3, 4, 5])),
         handles=[sim.Handle.on_axis(points[0]), sim.Handle.on_axis(points[1])],
         time_step=settings.time_step,
         dimension=2,

@@ -28,9 +28,9 @@ def contact_force(system: System, position: jax.Array, velocity: jax.Array) -> j
     """(P, d) [N] on free points, normal force and friction of all planes."""
     planes = system.planes
     _, rho, _ = _response(system, position)
-    normal_force = planes.stiffness * rho
+    normal_force = planes.stiffness[None] * rho
     sliding, speed = _sliding(system, velocity)
-    friction = -(planes.friction * normal_force / speed)[:, :, None] * sliding
+    friction = -(planes.friction[None] * normal_force / speed)[:, :, None] * sliding
     return jnp.sum(normal_force[:, :, None] * planes.normal[None] + friction, axis=1)
 
 
@@ -38,16 +38,21 @@ def contact_blocks(system: System, position: jax.Array, velocity: jax.Array, pos
     """(P, d, d) [N s/m]: -df/du - position_weight * df/dx for each free point; not symmetric with friction."""
     planes = system.planes
     _, rho, slope = _response(system, position)
-    normal = planes.normal[None]  # (1, K, d)
     sliding, speed = _sliding(system, velocity)
     unit = sliding / speed[:, :, None]
     # The normal force grows by k rho' per depth, and friction with it.
-    push = normal - planes.friction[None, :, None] * unit
-    stiff = (position_weight * planes.stiffness * slope)[:, :, None, None] * push[:, :, :, None] * normal[:, :, None]
-    tangential = jnp.eye(system.dimension, dtype=position.dtype) - normal[..., :, None] * normal[..., None, :]
-    viscous = tangential - unit[..., :, None] * unit[..., None, :]
-    viscosity = planes.friction * planes.stiffness * rho / speed
-    return jnp.sum(stiff + viscosity[:, :, None, None] * viscous, axis=1)
+    push = planes.normal[None] - planes.friction[None, :, None] * unit
+    stiffness = position_weight * planes.stiffness[None] * slope
+    stiff = jnp.einsum("pk,pki,kj->pij", stiffness, push, planes.normal, precision="highest")
+    viscosity = (planes.friction * planes.stiffness)[None] * rho / speed
+    along = _outer(planes.normal)[None] + _outer(unit)
+    across = jnp.eye(system.dimension, dtype=position.dtype)[None, None] - along
+    return stiff + jnp.einsum("pk,pkij->pij", viscosity, across, precision="highest")
+
+
+def _outer(vectors: jax.Array) -> jax.Array:
+    """(..., d, d) from (..., d)."""
+    return vectors[..., :, None] * vectors[..., None, :]
 
 
 def _response(system: System, position: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -8,6 +8,7 @@ joins any two of them. The action moves the handles: with A numbers q, the handl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,10 @@ from flax import struct
 
 STANDARD_GRAVITY = 9.81
 """[m/s^2], downwards along the last coordinate."""
+
+
+Vector: TypeAlias = Sequence[float] | np.ndarray
+"""(d,)"""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Plane:
     the smaller, the sharper. blend: [m] > 0, depth over which the plane becomes fully stiff.
     """
 
-    point: Sequence[float]
-    normal: Sequence[float]
+    point: Vector
+    normal: Vector
     stiffness: float
     friction: float = 0.0
     slip_speed: float = 1e-2
@@ -57,21 +62,21 @@ class Plane:
 class Handle:
     """A point that the action drives: its position [m] at q = 0 and the directions it may move in."""
 
-    position: Sequence[float]
-    axes: Sequence[Sequence[float]]
+    position: Vector
+    axes: Sequence[Vector]
 
     @classmethod
-    def on_axis(cls, position: Sequence[float], axis: int = 0) -> "Handle":
+    def on_axis(cls, position: Vector, axis: int = 0) -> "Handle":
         """A handle on a rail along one coordinate axis: one action."""
         return cls(position, [np.eye(len(position))[axis]])
 
     @classmethod
-    def in_plane(cls, position: Sequence[float], axes: tuple[int, int] = (0, 1)) -> "Handle":
+    def in_plane(cls, position: Vector, axes: tuple[int, int] = (0, 1)) -> "Handle":
         """A handle that moves in a coordinate plane: two actions."""
         return cls(position, [np.eye(len(position))[axis] for axis in axes])
 
     @classmethod
-    def in_space(cls, position: Sequence[float]) -> "Handle":
+    def in_space(cls, position: Vector) -> "Handle":
         """A handle that moves freely: one action for each coordinate."""
         return cls(position, list(np.eye(len(position))))
 
