@@ -21,7 +21,7 @@ from pods_jax.sim.system import System
 def contact_energy(system: System, position: jax.Array) -> jax.Array:
     """() [J] stored in the planes by free points (P, d) [m]."""
     integral, _, _ = _response(system, position)
-    return jnp.sum(system.planes.stiffness * integral)
+    return jnp.sum(system.planes.stiffness[None] * integral)
 
 
 def contact_force(system: System, position: jax.Array, velocity: jax.Array) -> jax.Array:
