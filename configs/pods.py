@@ -19,5 +19,6 @@ def get_config() -> config_dict.ConfigDict:
             "num_epochs": 40,
             "evaluate_every": 5,  # epochs per compiled chunk; between chunks the policy is measured and saved
             "num_test_rollouts": 1000,
+            "search_optimum": True,  # the best actions for each test state, for the optimality gap
         }
     )

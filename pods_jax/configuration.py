@@ -4,6 +4,7 @@
     algorithm  name and any setting of the algorithm
     seed       of everything that is random in the training
     num_epochs, evaluate_every (epochs per compiled chunk), num_test_rollouts
+    search_optimum  whether the best actions for each test state are searched, for the optimality gap
 
 What values are allowed is known to those who use them, the environments and the algorithms. Here every field
 is tried by itself, so that all mistakes are reported at once.
@@ -22,7 +23,7 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 
 _COUNTS = ("num_epochs", "evaluate_every", "num_test_rollouts")
-_FIELDS = ("env", "algorithm", "seed", *_COUNTS)
+_FIELDS = ("env", "algorithm", "seed", *_COUNTS, "search_optimum")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Configuration:
     num_epochs: int
     evaluate_every: int
     num_test_rollouts: int
+    search_optimum: bool
 
 
 def check(config: Mapping[str, Any]) -> Configuration:
@@ -43,6 +45,8 @@ def check(config: Mapping[str, Any]) -> Configuration:
     mistakes += [f"config.{name} is missing" for name in _FIELDS if name not in config]
     if not mistakes:
         mistakes += _attempt("config.seed", config["seed"], partial(checks.seed, "seed", config["seed"]))
+        search = config["search_optimum"]
+        mistakes += _attempt("config.search_optimum", search, partial(checks.boolean, "search_optimum", search))
         for name in _COUNTS:
             count = partial(checks.integer, name, config[name], at_least=1)
             mistakes += _attempt(f"config.{name}", config[name], count)
@@ -53,6 +57,7 @@ def check(config: Mapping[str, Any]) -> Configuration:
         fields=json.loads(json.dumps(config, default=methodcaller("item"))),
         algorithm=algorithms.make(env=envs.make(**_tuples(config["env"])), **_tuples(config["algorithm"])),
         seed=config["seed"],
+        search_optimum=config["search_optimum"],
         **{name: config[name] for name in _COUNTS},
     )
 
@@ -60,10 +65,10 @@ def check(config: Mapping[str, Any]) -> Configuration:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "config") -> list[str]:
     """Lists the fields that differ between two configurations, as `config.field: old value, now new value`.
 
-    The counts that say how long to train and how to watch it are no part of what is trained: they may differ.
+    How long to train and how to watch it is no part of what is trained: it may differ.
     """
     found: list[str] = []
-    for name in sorted({*old, *new} - {*_COUNTS}):
+    for name in sorted({*old, *new} - {*_COUNTS, "search_optimum"}):
         before, now = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             found += differences(before, now, f"{path}.{name}")

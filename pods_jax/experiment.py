@@ -7,6 +7,7 @@ and figures each have their module, and here they meet.
 import json
 import math
 import os
+import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from pods_jax import checkpoints, metrics, plotting
+from pods_jax import checkpoints, checks, metrics, plotting, rendering
 from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check, differences
-from pods_jax.evaluation import TestBed, make_test_bed, monitor
+from pods_jax.evaluation import TestBed, bed, make_test_bed, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
 from pods_jax.progress import ProgressDisplay, make_console, print_table
+from pods_jax.rollout import rollout as follow
 from pods_jax.training import Report, train
 from pods_jax.workdir import Workdir, write_json
 
@@ -62,6 +64,26 @@ def evaluate(workdir: str | os.PathLike[str], console: Console | None = None) ->
     numbers = _evaluate(configuration, console, _search(configuration, console), epoch, train_state)
     console.print(json.dumps(metrics.storable({"epoch": epoch, **numbers}), allow_nan=False), markup=False)
     return numbers
+
+
+def render(
+    workdir: str | os.PathLike[str], out: str | os.PathLike[str], rollout: int = 0, console: Console | None = None
+) -> None:
+    """Draws the policy of the last checkpoint of a run, from unseen initial state number `rollout`, as a GIF.
+
+    Raises CheckpointError if the folder holds no such run, and InputError for what cannot be drawn.
+    """
+    folder, console = Workdir(workdir), console or make_console()
+    configuration = check(folder.read_config())
+    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
+    rendering.check_name(pathlib.Path(out))
+    epoch, train_state = checkpoints.restore(folder.checkpoints, _fresh(configuration))
+    start = jax.tree.map(lambda leaf: leaf[rollout], bed(env, count))
+    trajectory = follow(env, configuration.algorithm.policy(train_state), start)
+    animation = rendering.animate(env, trajectory.state, title=f"{_title(configuration)}, epoch {epoch}")
+    rendering.save(animation, pathlib.Path(out), frames_per_second=1 / env.time_step)
+    console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
 
 
 @dataclass(frozen=True)
@@ -158,8 +180,9 @@ def _start(configuration: Configuration, folder: Workdir, console: Console) -> t
 
 def _search(configuration: Configuration, console: Console) -> TestBed:
     count = configuration.num_test_rollouts
-    console.print(f"searching the best actions for each of {count} unseen initial states ...")
-    return make_test_bed(configuration.algorithm.env, count)
+    if configuration.search_optimum:
+        console.print(f"searching the best actions for each of {count} unseen initial states ...")
+    return make_test_bed(configuration.algorithm.env, count, search=configuration.search_optimum)
 
 
 def _evaluate(

@@ -1,5 +1,6 @@
 """What a person sees while a policy is trained: a bar on a terminal, plain lines everywhere else."""
 
+import math
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -47,9 +48,10 @@ class ProgressDisplay:
     def report(self, epoch: int, numbers: Mapping[str, float], seconds_per_epoch: float) -> None:
         """Shows how far the training is, the policy's return and gap, and how long it still takes."""
         time_left = seconds_per_epoch * (self._num_epochs - epoch)
+        gap = numbers["optimality_gap"]
+        known = f"gap >= {100 * gap:.2f} %   " if math.isfinite(gap) else ""
         description = (
-            f"return {numbers['return_mean']:.4f}   gap >= {100 * numbers['optimality_gap']:.2f} %   "
-            f"{seconds_per_epoch:.2f} s/epoch   {clock(time_left)} left"
+            f"return {numbers['return_mean']:.4f}   {known}{seconds_per_epoch:.2f} s/epoch   {clock(time_left)} left"
         )
         self._bar.update(self._task, completed=epoch, description=description)
         if not self.is_live:

@@ -1,13 +1,17 @@
 """Every mistake in a configuration is named with its path, its value and what is allowed, all at once."""
 
+import importlib
 import json
 import math
+import pathlib
 
 import pytest
 
 from configs import pods as pods_config
 from pods_jax.checks import InputError
 from pods_jax.configuration import check, differences
+
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
 
 def make_config(**changes):
@@ -128,3 +132,9 @@ def test_differences_name_the_fields_and_leave_out_the_counts():
     new = make_config(seed=1, num_epochs=99, evaluate_every=7, num_test_rollouts=3, env=old["env"] | {"horizon": 9})
     assert differences(old, new) == ["config.env.horizon: 50, now 9", "config.seed: 0, now 1"]
     assert differences(old, old | {"num_epochs": 99}) == []
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_the_committed_configurations_are_valid(path):
+    module = importlib.import_module(f"configs.{path.stem}")
+    assert check(module.get_config().to_dict()).num_epochs > 0

@@ -20,12 +20,13 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.configuration import check
 from scripts import evaluate as evaluate_script
+from scripts import render as render_script
 
 NUMBERS = {"return_mean": -2.0, "return_std": 0.5, "optimality_gap": 0.25, "optimum_mean": -1.6}
 
 
 def make_config(**changes):
-    counts = {"num_epochs": 6, "evaluate_every": 2, "num_test_rollouts": 4}
+    counts = {"num_epochs": 6, "evaluate_every": 2, "num_test_rollouts": 4, "search_optimum": True}
     return pods_config.get_config().to_dict() | counts | changes
 
 
@@ -49,7 +50,7 @@ def make_toy(name, env, **settings):
 @pytest.fixture
 def toy(monkeypatch):
     monkeypatch.setattr(algorithms, "make", make_toy)
-    monkeypatch.setattr(experiment, "make_test_bed", lambda env, count: None)
+    monkeypatch.setattr(experiment, "make_test_bed", lambda env, count, search: None)
     monkeypatch.setattr(experiment, "monitor", lambda env, policy, test_bed: dict(NUMBERS))
     monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
 
@@ -199,6 +200,7 @@ TINY = {
     "num_epochs": 3,
     "evaluate_every": 2,
     "num_test_rollouts": 4,
+    "search_optimum": True,
 }
 
 
@@ -209,6 +211,28 @@ def test_pods_trains_and_is_evaluated_from_its_folder(tmp_path, capsys):
     assert all(math.isfinite(row["test/return_mean"]) for row in rows if "test/return_mean" in row)
     assert experiment.evaluate(tmp_path / "run") == numbers
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"epoch": 3, **numbers}
+
+
+def test_without_a_search_there_is_no_gap(tmp_path, capsys):
+    numbers = experiment.run(TINY | {"search_optimum": False, "num_epochs": 1}, tmp_path / "run")
+    assert math.isnan(numbers["optimality_gap"])
+    assert math.isfinite(numbers["return_mean"])
+    assert "gap >=" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["optimality_gap"] is None
+    assert (tmp_path / "run" / "figures" / "learning_curve.png").exists()
+
+
+def test_a_trained_policy_can_be_watched(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image", reason="GIFs are an extra")
+    experiment.run(TINY | {"search_optimum": False, "num_epochs": 1}, tmp_path / "run")
+    out = tmp_path / "new" / "swing.gif"
+    assert render_script.main(["render.py", f"--workdir={tmp_path / 'run'}", f"--out={out}", "--rollout=2"]) == 0
+    assert "return" in capsys.readouterr().out
+    with image.open(out) as picture:
+        assert picture.n_frames == TINY["env"]["horizon"]
+    for arguments, message in ((["--rollout=4"], "rollout = 4"), (["--out=swing.mp4"], "ends in .gif")):
+        assert render_script.main(["render.py", f"--workdir={tmp_path / 'run'}", f"--out={out}", *arguments]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

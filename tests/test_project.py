@@ -24,7 +24,7 @@ LAYERS = (
     ("algorithms",),
     ("training", "evaluation", "checkpoints", "metrics", "progress", "configuration"),
     ("workdir", "comparison"),
-    ("plotting",),
+    ("plotting", "rendering"),
     ("experiment",),
     ("cli",),
 )
