@@ -67,12 +67,12 @@ class MetricsWriter:
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Appends rows, each with its "epoch"; they are on their way to the disk when this returns.
 
-        Vectors, such as the histogram of step sizes, go to the JSON file only.
+        Vectors, such as the histogram of step sizes, and what is not finite go to the JSON file only.
         """
         for row in rows:
             self._file.write(_line(row))
             for name, value in row.items():
-                if name != "epoch" and isinstance(value, (int, float)):
+                if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value):
                     self._events.add_scalar(name, value, row["epoch"])
         self._file.flush()
         self._events.flush()

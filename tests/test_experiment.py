@@ -213,6 +213,13 @@ def test_pods_trains_and_is_evaluated_from_its_folder(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"epoch": 3, **numbers}
 
 
+def test_a_run_without_a_guard_is_saved_and_continued(tmp_path):
+    config = TINY | {"algorithm": TINY["algorithm"] | {"guard_size": 0}, "search_optimum": False}
+    experiment.run(config | {"num_epochs": 2}, tmp_path / "parts")
+    parts = experiment.run(config | {"num_epochs": 4}, tmp_path / "parts")
+    assert parts["return_mean"] == experiment.run(config | {"num_epochs": 4}, tmp_path / "whole")["return_mean"]
+
+
 def test_without_a_search_there_is_no_gap(tmp_path, capsys):
     numbers = experiment.run(TINY | {"search_optimum": False, "num_epochs": 1}, tmp_path / "run")
     assert math.isnan(numbers["optimality_gap"])

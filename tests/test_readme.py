@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+import numpy as np
 import pytest
 
 from pods_jax.comparison import markdown_table
@@ -29,6 +30,8 @@ def test_its_python_runs_from_top_to_bottom(capsys):
     assert names["by_action"].shape == (1, 2, 1)
     assert names["many"].reward.shape == (5, 50)
     assert names["better"].value > names["better"].value_before
+    assert names["own_env"].observation_size == 4 + 12
+    assert np.all(np.isfinite(names["own_trajectory"].reward))
 
 
 def test_its_table_is_made_from_the_committed_records():

@@ -55,7 +55,7 @@ class TrainState:
     params: Any  # of the policy
     learner: Learner  # the regression, whose average is the next policy if the guard agrees
     key: Key
-    guard_states: Any  # initial states that stay the same, drawn once
+    guard_states: Any  # initial states that stay the same, drawn once; none without a guard
     guard_value: jax.Array  # () mean return of the policy from them; without a guard, from the last batch
 
 
@@ -78,11 +78,12 @@ class Pods:
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""
         key_params, key_guard, key_epochs = jax.random.split(key, 3)
-        guard_states = sample_states(self.env, key_guard, self.config.guard_size)
         limit = self.env.action_limit
         params = self.network.init(key_params, jnp.zeros(self.env.observation_size, limit.dtype), limit)
+        guard_states: Any = ()
         guard_value = jnp.asarray(-jnp.inf, limit.dtype)
         if self.config.guard_size:
+            guard_states = sample_states(self.env, key_guard, self.config.guard_size)
             guard_value = jnp.mean(self.returns(params, guard_states))
         return TrainState(params, init_learner(self.optimizer, params), key_epochs, guard_states, guard_value)
 
@@ -115,6 +116,8 @@ class Pods:
     def initial_states(self, state: TrainState, key: Key) -> Any:
         """The k initial states of an epoch: those of the guard, and others drawn anew; the key is consumed."""
         drawn = sample_states(self.env, key, self.config.batch_size - self.config.guard_size)
+        if not self.config.guard_size:
+            return drawn
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
 
     def improve_one(self, params: Any, start: Any) -> tuple[Samples, Improvement, jax.Array]:

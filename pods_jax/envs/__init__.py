@@ -6,7 +6,7 @@ from typing import Any
 from pods_jax import checks
 from pods_jax.envs import cloth_3d, double_pendulum_3d, payload_2d, pendulum_2d, pendulum_3d, rope_3d
 from pods_jax.envs.environment import Environment, Functions
-from pods_jax.envs.payload import Payload, Weights, make_payload
+from pods_jax.envs.payload import Payload, Weights, make_payload, make_weights
 
 _MODULES = {
     "pendulum_2d": pendulum_2d,
@@ -46,4 +46,15 @@ def make(name: str, task: str | None = None, **settings: Any) -> Environment:
     return module.make(task, dataclasses.replace(module.SETTINGS, **settings))
 
 
-__all__ = ["Environment", "Functions", "Payload", "Weights", "make", "make_payload", "names", "overrides", "tasks"]
+__all__ = [
+    "Environment",
+    "Functions",
+    "Payload",
+    "Weights",
+    "make",
+    "make_payload",
+    "make_weights",
+    "names",
+    "overrides",
+    "tasks",
+]
