@@ -190,7 +190,8 @@ def _evaluate(
 ) -> dict[str, float]:
     algorithm = configuration.algorithm
     numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), test_bed=test_bed)
-    print_table(console, f"{_title(configuration)}, epoch {epoch}", numbers)
+    shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
+    print_table(console, f"{_title(configuration)}, epoch {epoch}", shown)
     if not math.isfinite(numbers["return_mean"]):
         raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
     return numbers

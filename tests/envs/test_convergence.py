@@ -47,7 +47,9 @@ def final_position(system, handle, position, velocity, num_steps):
     return jax.lax.fori_loop(0, num_steps, lambda _, state: sim.step(system, state, still), start).position
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "cloth_3d" else [pytest.mark.slow]) for name in SETTINGS]
+)
 def test_the_order_is_two(name):
     env = envs.make(name, **SETTINGS[name])
     start = env.reset(jax.random.key(3))

@@ -74,9 +74,15 @@ def test_the_sizes_of_all_environments_are_given_here():
     assert tuple(SIZES) == envs.names()
 
 
-@pytest.fixture(
-    scope="module", params=[(name, task) for name in envs.names() for task in envs.tasks(name)], ids="-".join
-)
+def cases():
+    """All environments and tasks; of those that take long to compile, one task is enough for the quick tests."""
+    for name in envs.names():
+        for task in envs.tasks(name):
+            late = name in ("payload_2d", "rope_3d") and task == "stop"
+            yield pytest.param((name, task), id=f"{name}-{task}", marks=[pytest.mark.slow] if late else [])
+
+
+@pytest.fixture(scope="module", params=cases())
 def env(request):
     return envs.make(request.param[0], task=request.param[1])
 
