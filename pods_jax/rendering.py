@@ -56,12 +56,10 @@ def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
 
 
 def save(animation: "FuncAnimation", path: pathlib.Path, frames_per_second: float) -> None:
-    """Writes a GIF that plays for ever. Raises InputError unless the name ends in .gif, or if Pillow is missing."""
+    """Writes a GIF that plays for ever. Raises InputError unless the name ends in .gif."""
+    from matplotlib.animation import PillowWriter
+
     check_name(path)
-    try:
-        from matplotlib.animation import PillowWriter
-    except ImportError as error:
-        raise InputError('writing a GIF needs Pillow: pip install "pods_jax[viz]"') from error
     path.parent.mkdir(parents=True, exist_ok=True)
     animation.save(str(path), writer=PillowWriter(fps=round(frames_per_second)), dpi=80)
 
@@ -108,7 +106,11 @@ def _frame(axes: Any, env: Environment, points: np.ndarray) -> None:
         getattr(axes, f"set_{name}lim")(middle - half, middle + half)
     axes.set_aspect("equal")
     axes.set(xlabel="x [m]", ylabel="y [m]" if shown.shape[1] == 3 else "z [m]")
-    if payload.system.num_planes and shown.shape[1] == 3:
-        x, y = np.meshgrid(*(middle + half * np.array([-1, 1]) for middle in centre[:2]))
+    if shown.shape[1] == 3:
         axes.set_zlabel("z [m]")
-        axes.plot_surface(x, y, 0 * x, color="0.9", alpha=0.4, shade=False, zorder=-1)
+        x, y = np.meshgrid(*(middle + half * np.array([-1, 1]) for middle in centre[:2]))
+        planes = payload.system.planes
+        for normal, offset in zip(np.asarray(planes.normal), np.asarray(planes.offset), strict=True):
+            if normal[2] > 0:  # a table; a wall would hide what it holds
+                height = (offset - normal[0] * x - normal[1] * y) / normal[2]
+                axes.plot_surface(x, y, height, color="0.9", alpha=0.4, shade=False, zorder=-1)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import pods as pods_config
 from pods_jax import algorithms, checkpoints, experiment, metrics
@@ -230,12 +231,11 @@ def test_without_a_search_there_is_no_gap(tmp_path, capsys):
 
 
 def test_a_trained_policy_can_be_watched(tmp_path, capsys):
-    image = pytest.importorskip("PIL.Image", reason="GIFs are an extra")
     experiment.run(TINY | {"search_optimum": False, "num_epochs": 1}, tmp_path / "run")
     out = tmp_path / "new" / "swing.gif"
     assert render_script.main(["render.py", f"--workdir={tmp_path / 'run'}", f"--out={out}", "--rollout=2"]) == 0
     assert "return" in capsys.readouterr().out
-    with image.open(out) as picture:
+    with Image.open(out) as picture:
         assert picture.n_frames == TINY["env"]["horizon"]
     for arguments, message in ((["--rollout=4"], "rollout = 4"), (["--out=swing.mp4"], "ends in .gif")):
         assert render_script.main(["render.py", f"--workdir={tmp_path / 'run'}", f"--out={out}", *arguments]) == 2

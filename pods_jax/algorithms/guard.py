@@ -21,9 +21,7 @@ class Guarded:
 
     params: Any
     learner: Learner
-    value: (
-        jax.Array
-    )  # () mean return of the policy on the guard batch, never below the old one unless that is allowed
+    value: jax.Array  # () mean return of the policy on the guard batch; falls only where that is allowed
     acted: jax.Array  # () True if the old policy stayed
 
 
