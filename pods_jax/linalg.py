@@ -8,6 +8,8 @@ No pivoting: the matrices here (mass + stiffness + damping, Gauss-Newton blocks)
 close to it. The elimination keeps unsymmetric matrices (friction, damping) exact.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,3 +45,20 @@ def solve(matrix: jax.Array, right_side: jax.Array, *, pattern: np.ndarray | Non
                 value[i] = value[i] - entry[i, j] * value[j]
         value[i] = value[i] / entry[i, i]
     return jnp.stack(value)
+
+
+def inverse(matrix: jax.Array, *, pattern: np.ndarray | None = None) -> jax.Array:
+    """(n, n) the inverse, for many right sides of one matrix; see `solve`."""
+    if matrix.shape[0] > LARGEST_UNROLLED:
+        return jnp.linalg.inv(matrix)
+    identity = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    return jax.vmap(lambda column: solve(matrix, column, pattern=pattern), out_axes=1)(identity)
+
+
+def rowwise_jacobian(function: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
+    """(m, d, d) the Jacobians of a function (m, d) -> (m, d) each of whose rows depends on the same row only."""
+
+    def along(axis):
+        return jax.jvp(function, (rows,), (jnp.broadcast_to(axis, rows.shape),))[1]
+
+    return jax.vmap(along, out_axes=2)(jnp.eye(rows.shape[1], dtype=rows.dtype)[:, None])

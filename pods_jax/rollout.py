@@ -3,6 +3,7 @@
 Everything here is written for one trajectory and compiled; use `jax.vmap` for a batch.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -48,7 +49,7 @@ def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
     def advance(state, action):
         return _transition(env, state, action)
 
-    return jax.lax.scan(advance, state, actions)[1]
+    return _weighted(env, jax.lax.scan(advance, state, actions)[1])
 
 
 @partial(jax.jit, static_argnames=("method", "num_steps"))
@@ -138,7 +139,12 @@ def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
     def advance(state, _):
         return _transition(env, state, policy(env.observe(state)))
 
-    return jax.lax.scan(advance, state, length=env.horizon)[1]
+    return _weighted(env, jax.lax.scan(advance, state, length=env.horizon)[1])
+
+
+def _weighted(env: Environment, trajectory: Trajectory) -> Trajectory:
+    reward = trajectory.reward
+    return dataclasses.replace(trajectory, reward=env.reward_weights(reward.shape[0]) * reward)
 
 
 def _transition(env: Environment, state: Any, action: jax.Array) -> tuple[Any, Trajectory]:
@@ -157,16 +163,24 @@ def _check_actions(env: Environment, actions: jax.Array) -> None:
 def _problem(env, unravel, start, actions, states) -> trajopt.Problem:
     return trajopt.Problem(
         dynamics=lambda vector, action: ravel_pytree(env.step(unravel(vector), action))[0],
-        residual=lambda vector, action: env.residual(unravel(vector), action),
+        objective=_objective(env, unravel),
+        linearize=lambda vector, action, after: env.linearize(unravel(vector), action, unravel(after)),
         state=start,
         actions=actions,
         states=states,
+        weights=env.reward_weights(actions.shape[0]),
         limit=env.action_limit,
     )
+
+
+def _objective(env, unravel) -> trajopt.Objective:
+    if env.functions.reward is None:
+        return trajopt.least_squares(lambda vector, action: env.residual(unravel(vector), action))
+    return trajopt.differentiable(lambda vector, action: -env.reward(unravel(vector), action))
 
 
 def _follow_nothing(env, unravel, start, actions) -> trajopt.Followed:
     problem = _problem(env, unravel, start, actions, None)
     states = trajopt.simulate(problem.dynamics, start, actions)
-    cost = jnp.sum(jax.vmap(problem.residual)(states, actions) ** 2)
+    cost = jnp.sum(problem.weights * jax.vmap(problem.objective.cost)(states, actions))
     return trajopt.Followed(actions, states, cost, jnp.zeros_like(cost))

@@ -2,8 +2,8 @@
 
 Improved trajectories do not guarantee an improved policy (the fit may generalise badly), so the fitted policy is
 compared with the old one on initial states that stay the same from epoch to epoch. If the return fell, the old
-policy stays in charge for another epoch while the learner goes on; if the return is not finite, the learner starts
-again from the old policy.
+policy stays for another epoch while the learner goes on; if the return is not finite, the learner starts again from
+the old policy.
 """
 
 from typing import Any

@@ -1,9 +1,13 @@
 """PODS, Algorithm 1 of the paper: improve sampled trajectories, then fit the policy to them.
 
 One epoch: take k initial states, roll the policy out, improve every action sequence by one step of first or second
-order (Eq. 6, Eq. 14), regress the policy on the result (Eq. 7), and keep the new policy if it is no worse.
+order (Eq. 6, Eq. 14), regress the policy on the result (Eq. 7), and take the new policy if it is no worse.
 `lessons.py` derives the two regressions. Some of the k states stay the same in all epochs, the others are drawn anew:
 returns are then compared from epoch to epoch without the noise of sampling, and hardly ever fall.
+
+It is always the learner's own policy that is rolled out and improved. Where the guard holds a new policy back, that
+one is not the policy of the train state; to go on with the old one's data would teach the learner about places where
+it does not go, and the guard would go on acting.
 """
 
 import dataclasses
@@ -52,8 +56,8 @@ class Config:
 class TrainState:
     """Everything that an epoch needs from the last one."""
 
-    params: Any  # of the policy
-    learner: Learner  # the regression, whose average is the next policy if the guard agrees
+    params: Any  # of the policy, the best so far by the guard
+    learner: Learner  # the regression, whose average is rolled out, and is the policy if the guard agrees
     key: Key
     guard_states: Any  # initial states that stay the same, drawn once; none without a guard
     guard_value: jax.Array  # () mean return of the policy from them; without a guard, from the last batch
@@ -96,7 +100,7 @@ class Pods:
         key, key_states, key_fit = jax.random.split(state.key, 3)
         starts = self.initial_states(state, key_states)
         samples, better, healthy = jax.lax.map(
-            lambda start: self.improve_one(state.params, start),
+            lambda start: self.improve_one(state.learner.average, start),
             starts,
             batch_size=self.config.chunk_size or self.config.batch_size,
         )

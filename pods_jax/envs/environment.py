@@ -5,6 +5,7 @@ functions are static, the parameters a pytree, so an Environment passes through 
 as an argument, and its methods are compiled once for all environments of one kind.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
+from pods_jax.trajopt import LinearModel, linearize
 from pods_jax.types import Key
 
 State = Any
@@ -22,7 +25,11 @@ Parameters = Any
 
 @dataclass(frozen=True)
 class Functions:
-    """What an environment does, each for one state; `residual` is the only definition of the objective."""
+    """What an environment does, each for one state; `residual` is the only definition of the objective.
+
+    Two may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a step, a
+    `trajopt.LinearModel` of flattened states (`ravel_pytree`), where it is to be had for less than `jacfwd` asks.
+    """
 
     reset: Callable[[Parameters, Key], State]
     step: Callable[[Parameters, State, jax.Array], State]
@@ -30,6 +37,8 @@ class Functions:
     residual: Callable[[Parameters, State, jax.Array], jax.Array]
     step_error: Callable[[Parameters, State, jax.Array, State], jax.Array]
     measure: Callable[[Parameters, State], dict[str, jax.Array]]
+    reward: Callable[[Parameters, State, jax.Array], jax.Array] | None = None
+    linearize: Callable[[Parameters, State, jax.Array, State], LinearModel] | None = None
 
 
 @struct.dataclass
@@ -43,6 +52,7 @@ class Environment:
     functions: Functions = struct.field(pytree_node=False)
     parameters: Parameters
     action_limit: jax.Array  # (A,) [m/s], |action| <= action_limit
+    terminal_only: bool = struct.field(pytree_node=False, default=False)  # whether only the last reward counts
 
     @property
     def action_size(self) -> int:
@@ -74,14 +84,47 @@ class Environment:
 
     @jax.jit
     def residual(self, state: State, action: jax.Array) -> jax.Array:
-        """(R,) of arriving in `state` by `action`; the cost is its squared norm."""
+        """(R,) of arriving in `state` by `action`; the cost is its squared norm, unless `with_reward` replaced it."""
         checks.shape("action", action, (self.action_size,))
         return self.functions.residual(self.parameters, state, action)
 
     @jax.jit
     def reward(self, state: State, action: jax.Array) -> jax.Array:
-        """() of arriving in `state` by `action`: -|residual|^2 (Eq. 15)."""
-        return -jnp.sum(self.residual(state, action) ** 2)
+        """() of arriving in `state` by `action`: -|residual|^2 (Eq. 15), or what `with_reward` put in its place."""
+        if self.functions.reward is None:
+            return -jnp.sum(self.residual(state, action) ** 2)
+        checks.shape("action", action, (self.action_size,))
+        return self.functions.reward(self.parameters, state, action)
+
+    def reward_weights(self, num_steps: int) -> jax.Array:
+        """(num_steps,) how much the reward of each step counts: 1, or with `terminal_only` 0 but for the last."""
+        weights = jnp.ones(num_steps, self.action_limit.dtype)
+        return weights.at[:-1].set(0.0) if self.terminal_only else weights
+
+    def with_reward(self, reward: Callable[[State, jax.Array], jax.Array]) -> "Environment":
+        """The same environment with another reward () of arriving in a state by an action.
+
+        It must be twice differentiable, and may couple state and action. Second-order methods use its quadratic
+        model at each step with the positive semidefinite part of the Hessian of the cost. Raises InputError unless
+        it returns one number.
+        """
+        state = jax.eval_shape(lambda: self.functions.reset(self.parameters, jax.random.key(0)))
+        shape = jax.tree.map(jnp.shape, jax.eval_shape(reward, state, self.action_limit))
+        if shape != ():
+            raise checks.InputError(f"reward returns {shape}: must return one number, of shape ()")
+        functions = dataclasses.replace(self.functions, reward=lambda _, state, action: reward(state, action))
+        return self.replace(functions=functions)  # type: ignore[attr-defined]
+
+    @jax.jit
+    def linearize(self, state: State, action: jax.Array, next_state: State) -> LinearModel:
+        """The derivative of the step from `state` to `next_state`, for flattened states (`ravel_pytree`)."""
+        with jax.default_matmul_precision("highest"):
+            if self.functions.linearize is not None:
+                return self.functions.linearize(self.parameters, state, action, next_state)
+            start, unravel = ravel_pytree(state)
+            return linearize(
+                lambda vector, action: ravel_pytree(self.step(unravel(vector), action))[0], start, action
+            )
 
     @jax.jit
     def step_error(self, state: State, action: jax.Array, next_state: State) -> jax.Array:

@@ -183,4 +183,9 @@ def measure(payload: Payload, state: sim.State) -> dict[str, jax.Array]:
     }
 
 
-FUNCTIONS = Functions(reset, step, observe, residual, step_error, measure)
+def linearize(payload: Payload, state: sim.State, action: jax.Array, next_state: sim.State) -> sim.StepDerivative:
+    """The derivative of one BDF2 step."""
+    return sim.linearize(payload.system, state, action, next_state)
+
+
+FUNCTIONS = Functions(reset, step, observe, residual, step_error, measure, linearize=linearize)

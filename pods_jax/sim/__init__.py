@@ -5,6 +5,7 @@ from pods_jax.sim.build import make_system
 from pods_jax.sim.equilibrium import check_connected, equilibrium
 from pods_jax.sim.forces import force, kinetic_energy, potential_energy
 from pods_jax.sim.layout import clique, grid, join, line
+from pods_jax.sim.sensitivity import StepDerivative, linearize
 from pods_jax.sim.system import (
     STANDARD_GRAVITY,
     Handle,
@@ -21,6 +22,7 @@ __all__ = [
     "Plane",
     "Spring",
     "State",
+    "StepDerivative",
     "System",
     "check_connected",
     "clique",
@@ -33,6 +35,7 @@ __all__ = [
     "join",
     "kinetic_energy",
     "line",
+    "linearize",
     "make_system",
     "potential_energy",
     "step",

@@ -14,6 +14,7 @@ r^2). It never does positive work, since f_t'u_t <= 0.
 import jax
 import jax.numpy as jnp
 
+from pods_jax import linalg
 from pods_jax.sim.springs import blended
 from pods_jax.sim.system import System
 
@@ -48,6 +49,12 @@ def contact_blocks(system: System, position: jax.Array, velocity: jax.Array, pos
     along = _outer(planes.normal)[None] + _outer(unit)
     across = jnp.eye(system.dimension, dtype=position.dtype)[None, None] - along
     return stiff + jnp.einsum("pk,pkij->pij", viscosity, across, precision="highest")
+
+
+def contact_derivatives(system: System, position: jax.Array, velocity: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(P, d, d) twice: by how much the contact force on each point grows with its position and its velocity."""
+    by_position = linalg.rowwise_jacobian(lambda position: contact_force(system, position, velocity), position)
+    return by_position, linalg.rowwise_jacobian(lambda velocity: contact_force(system, position, velocity), velocity)
 
 
 def _outer(vectors: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pods_jax import linalg
 from pods_jax.sim.system import System
 
 MOST_WRITTEN_OUT = 24
@@ -46,18 +47,29 @@ def stretch_response(system: System, stretch: jax.Array) -> tuple[jax.Array, jax
 
 def spring_energy(system: System, points: jax.Array) -> jax.Array:
     """() [J] stored in all springs between points (H + P, d) [m]."""
-    length, _ = geometry(system, points)
+    length, _ = geometry(differences(system, points))
     integral, _, _ = stretch_response(system, length - system.springs.rest_length)
     return jnp.sum(system.springs.stiffness * integral)
 
 
 def spring_force(system: System, points: jax.Array, velocities: jax.Array) -> jax.Array:
     """(H + P, d) [N] on all points: tension and damping along the springs."""
-    length, direction = geometry(system, points)
+    return -sum_over_ends(system, _pull(system, differences(system, points), differences(system, velocities)))
+
+
+def spring_derivatives(system: System, points: jax.Array, velocities: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(S, d, d) twice: by how much the pull of each spring grows with its edge [N/m] and the edge's rate [N s/m]."""
+    edge, rate = differences(system, points), differences(system, velocities)
+    by_edge = linalg.rowwise_jacobian(lambda edge: _pull(system, edge, rate), edge)
+    return by_edge, linalg.rowwise_jacobian(lambda rate: _pull(system, edge, rate), rate)
+
+
+def _pull(system: System, edge: jax.Array, rate: jax.Array) -> jax.Array:
+    """(S, d) [N] by which each spring pulls its first end towards its second, given its edge and the edge's rate."""
+    length, direction = geometry(edge)
     _, rho, slope = stretch_response(system, length - system.springs.rest_length)
-    rate = jnp.sum(direction * differences(system, velocities), axis=1)
-    tension = system.springs.stiffness * rho + system.springs.damping * slope * rate
-    return -sum_over_ends(system, tension[:, None] * direction)
+    damping = system.springs.damping * slope * jnp.sum(direction * rate, axis=1)
+    return (system.springs.stiffness * rho + damping)[:, None] * direction
 
 
 def spring_blocks(system: System, points: jax.Array, position_weight: float) -> jax.Array:
@@ -66,7 +78,7 @@ def spring_blocks(system: System, points: jax.Array, position_weight: float) -> 
     The stiffness is k (rho' dd' + max(rho, 0) / l (I - dd')): without the part across a compressed spring, which
     would be negative.
     """
-    length, direction = geometry(system, points)
+    length, direction = geometry(differences(system, points))
     _, rho, slope = stretch_response(system, length - system.springs.rest_length)
     along = direction[:, :, None] * direction[:, None, :]
     across = jnp.eye(system.dimension, dtype=length.dtype)[None] - along
@@ -76,9 +88,8 @@ def spring_blocks(system: System, points: jax.Array, position_weight: float) -> 
     return axial[:, None, None] * along + lateral[:, None, None] * across
 
 
-def geometry(system: System, points: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(length (S,) [m], direction (S, d)) of all springs; the length is guarded at coincident ends."""
-    edge = differences(system, points)
+def geometry(edge: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(length (S,) [m], direction (S, d)) of edges (S, d) [m]; the length is guarded at coincident ends."""
     square = jnp.sum(edge**2, axis=1)
     smallest = jnp.finfo(square.dtype).tiny ** 0.5
     length = jnp.sqrt(jnp.where(square > smallest, square, smallest))

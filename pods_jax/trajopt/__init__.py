@@ -1,17 +1,21 @@
-"""Trajectory improvement; knows only callables (dynamics, residual), nothing of springs or policies."""
+"""Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
 from pods_jax.trajopt.directions import DIRECTIONS, Direction, Problem
 from pods_jax.trajopt.line_search import Followed, follow
-from pods_jax.trajopt.objective import Dynamics, Residual, simulate, total_cost
+from pods_jax.trajopt.linearize import LinearModel, linearize
+from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
 
 __all__ = [
     "DIRECTIONS",
     "Direction",
-    "Dynamics",
     "Followed",
+    "LinearModel",
+    "Objective",
     "Problem",
-    "Residual",
+    "differentiable",
     "follow",
+    "least_squares",
+    "linearize",
     "simulate",
     "total_cost",
 ]

@@ -1,4 +1,4 @@
-"""Directions of improvement: from (dynamics, residual, trajectory, limits) to a change of the actions.
+"""Directions of improvement: from (dynamics, objective, trajectory, limits) to a change of the actions.
 
 All work on the cost C = -V, so that the Hessian is positive semidefinite and the step is -H^-1 g (the
 paper's Eq. 14 is the same step written for the reward, whose Hessian is negative). Action limits are
@@ -6,6 +6,7 @@ constraints of the quadratic model: a step that is clipped afterwards points thr
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,12 @@ from flax import struct
 
 from pods_jax import checks
 from pods_jax.trajopt.box import minimize_in_box
-from pods_jax.trajopt.linearize import linearize
-from pods_jax.trajopt.lqr import Feedback, solve_lqr
-from pods_jax.trajopt.objective import Dynamics, Residual, quadratize, residuals, total_cost
+from pods_jax.trajopt.linearize import LinearModel
+from pods_jax.trajopt.lqr import solve_lqr
+from pods_jax.trajopt.objective import Dynamics, Objective, Quadratic, total_cost
+
+Linearizer: TypeAlias = Callable[[jax.Array, jax.Array, jax.Array], LinearModel]
+"""(state (n,), action (A,), next state (n,)) -> the derivative of the step."""
 
 
 @struct.dataclass
@@ -23,11 +27,18 @@ class Problem:
     """One trajectory to improve."""
 
     dynamics: Dynamics = struct.field(pytree_node=False)
-    residual: Residual = struct.field(pytree_node=False)
+    objective: Objective = struct.field(pytree_node=False)
+    linearize: Linearizer = struct.field(pytree_node=False)
     state: jax.Array  # (n,) initial state
     actions: jax.Array  # (T, A)
     states: jax.Array  # (T, n) where the actions lead
+    weights: jax.Array  # (T,) how much the cost of each step counts
     limit: jax.Array  # (A,) |action| <= limit
+
+    @property
+    def starts(self) -> jax.Array:
+        """(T, n) the state in which each step began."""
+        return jnp.concatenate([self.state[None], self.states[:-1]])
 
 
 @struct.dataclass
@@ -54,17 +65,14 @@ def first_order(problem: Problem, damping: float = 0.0) -> Direction:
 
 
 def gauss_newton(problem: Problem, damping: float = 0.0) -> Direction:
-    """Dense Gauss-Newton, Eq. 13-14: H = 2 J'J with J = d(all residuals)/d(all actions), by forward mode.
-
-    The sensitivities come from `jacfwd` through the implicit solves of the whole trajectory.
-    """
-    value, jacobian = _value_and_jacobian(problem)
-    return _dense_step(problem, 2 * jacobian.T @ jacobian, 2 * jacobian.T @ value, damping)
+    """Dense Gauss-Newton, Eq. 13-14: H = sum_t (ds_t/da)' c_ss (ds_t/da) + c_aa + coupling, ds/da by forward mode."""
+    models = _models(problem)
+    return _dense_step(problem, models, *_dense_model(problem, *models), damping)
 
 
 def riccati(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop."""
-    feedback = _feedback(problem, damping)
+    feedback = solve_lqr(*_models(problem), *_bounds(problem), damping)
     return Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
 
 
@@ -86,7 +94,7 @@ def newton(problem: Problem, damping: float = 0.0) -> Direction:
     magnitudes = jnp.abs(eigenvalues)
     floor = size * jnp.finfo(flat.dtype).eps * jnp.max(magnitudes)
     definite = (vectors * jnp.maximum(magnitudes, floor)[None]) @ vectors.T
-    return _dense_step(problem, definite, gradient, damping)
+    return _dense_step(problem, _models(problem), definite, gradient, damping)
 
 
 DIRECTIONS: dict[str, Callable[..., Direction]] = {
@@ -102,12 +110,18 @@ def get(method: str) -> Callable[..., Direction]:
     return DIRECTIONS[checks.choice("method", method, DIRECTIONS)]
 
 
-def _dense_step(problem: Problem, hessian: jax.Array, gradient: jax.Array, damping: float) -> Direction:
+def _dense_step(
+    problem: Problem,
+    models: tuple[LinearModel, Quadratic],
+    hessian: jax.Array,
+    gradient: jax.Array,
+    damping: float,
+) -> Direction:
     shape = problem.actions.shape
     lower, upper = _bounds(problem)
     damped = hessian + damping * jnp.eye(gradient.shape[0], dtype=gradient.dtype)
     change = minimize_in_box(damped, gradient, lower.reshape(-1), upper.reshape(-1)).x
-    feedback = _feedback(problem, damping)
+    feedback = solve_lqr(*models, lower, upper, damping)  # compiled away where nobody uses the gains
     return Direction(
         change=change.reshape(shape),
         gains=feedback.gains,
@@ -117,28 +131,40 @@ def _dense_step(problem: Problem, hessian: jax.Array, gradient: jax.Array, dampi
     )
 
 
-def _feedback(problem: Problem, damping: float) -> Feedback:
-    model = linearize(problem.dynamics, problem.state, problem.states, problem.actions)
-    cost = jax.vmap(lambda state, action: quadratize(problem.residual, state, action))(
-        problem.states, problem.actions
-    )
-    lower, upper = _bounds(problem)
-    return solve_lqr(model, cost, lower, upper, damping)
+def _models(problem: Problem) -> tuple[LinearModel, Quadratic]:
+    """Of all steps: leaves have a leading T."""
+    model = jax.vmap(problem.linearize)(problem.starts, problem.actions, problem.states)
+    cost = jax.vmap(problem.objective.quadratize)(problem.states, problem.actions)
+    return model, jax.vmap(lambda weight, step: jax.tree.map(lambda leaf: weight * leaf, step))(problem.weights, cost)
 
 
-def _value_and_jacobian(problem: Problem) -> tuple[jax.Array, jax.Array]:
-    """((T R,), (T R, T A)): all residuals and their derivative by all actions."""
+def _dense_model(problem: Problem, model: LinearModel, cost: Quadratic) -> tuple[jax.Array, jax.Array]:
+    """((T A, T A), (T A,)): Hessian and gradient of the quadratic model by all actions.
 
-    def flat_residuals(actions):
-        value = residuals(problem.dynamics, problem.residual, problem.state, actions.reshape(problem.actions.shape))
-        return value.reshape(-1), value.reshape(-1)
+    The sensitivities ds_t/da are carried forward from step to step (Eq. 5) and never stored all at once.
+    """
+    horizon, num_actions = problem.actions.shape
+    own_actions = jnp.eye(horizon * num_actions, dtype=problem.actions.dtype).reshape(horizon, num_actions, -1)
 
-    jacobian, value = jax.jacfwd(flat_residuals, has_aux=True)(problem.actions.reshape(-1))
-    return value, jacobian
+    def advance(carry, inputs):
+        by_actions, hessian, gradient = carry
+        model, cost, own = inputs
+        by_actions = model.push_forward(by_actions, own)
+        hessian += by_actions.T @ (cost.ss @ by_actions + cost.as_.T @ own)
+        hessian += own.T @ (cost.as_ @ by_actions + cost.aa @ own)
+        gradient += cost.s @ by_actions + cost.a @ own
+        return (by_actions, hessian, gradient), None
+
+    size = horizon * num_actions
+    shapes = ((problem.state.shape[0], size), (size, size), (size,))
+    start = tuple(jnp.zeros(shape, problem.actions.dtype) for shape in shapes)
+    _, hessian, gradient = jax.lax.scan(advance, start, (model, cost, own_actions))[0]
+    return hessian, gradient
 
 
 def _cost_of_actions(problem: Problem) -> Callable[[jax.Array], jax.Array]:
-    return lambda actions: total_cost(problem.dynamics, problem.residual, problem.state, actions)
+    cost = problem.objective.cost
+    return lambda actions: total_cost(problem.dynamics, cost, problem.state, actions, problem.weights)
 
 
 def _bounds(problem: Problem) -> tuple[jax.Array, jax.Array]:

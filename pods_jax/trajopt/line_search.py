@@ -44,16 +44,14 @@ def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
 
 def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> Followed:
     def advance(state, inputs):
-        action, old_start, change, gains = inputs
+        action, old_start, change, gains, weight = inputs
         action = action + step_size * change
         if direction.closed_loop:
             action = action + gains @ (state - old_start)
         action = jnp.clip(action, -problem.limit, problem.limit)
         state = problem.dynamics(state, action)
-        cost = jnp.sum(problem.residual(state, action) ** 2)
-        return state, (action, state, cost)
+        return state, (action, state, weight * problem.objective.cost(state, action))
 
-    old_starts = jnp.concatenate([problem.state[None], problem.states[:-1]])
-    inputs = (problem.actions, old_starts, direction.change, direction.gains)
+    inputs = (problem.actions, problem.starts, direction.change, direction.gains, problem.weights)
     actions, states, costs = jax.lax.scan(advance, problem.state, inputs)[1]
     return Followed(actions, states, jnp.sum(costs), step_size)

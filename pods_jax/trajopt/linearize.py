@@ -1,25 +1,44 @@
-"""First-order models of the dynamics along a trajectory."""
+"""First-order models of one step, ds' = A ds + B da.
+
+A direction never asks for A and B themselves, only for products with them: rows times (A, B) on the way back, and
+(A, B) times columns on the way forward. So a simulator that knows the structure of its step may answer with
+something cheaper than two dense matrices; `Linearization` is for those that don't.
+"""
+
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 from pods_jax.trajopt.objective import Dynamics
 
 
+class LinearModel(Protocol):
+    """The derivative of one step, a pytree."""
+
+    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """From derivatives by s', rows (r, n), to those by s and a: rows A (r, n), rows B (r, A)."""
+
+    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+        """From derivatives of s and a, (n, c) and (A, c), to those of s': A by_state + B by_action (n, c)."""
+
+
 @struct.dataclass
 class Linearization:
-    """ds_{t+1} = A_t ds_t + B_t da_t."""
+    """A dense LinearModel."""
 
-    A: jax.Array  # (T, n, n)
-    B: jax.Array  # (T, n, A)
+    A: jax.Array  # (n, n)
+    B: jax.Array  # (n, A)
+
+    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """See LinearModel."""
+        return rows @ self.A, rows @ self.B
+
+    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+        """See LinearModel."""
+        return self.A @ by_state + self.B @ by_action
 
 
-def linearize(dynamics: Dynamics, state: jax.Array, states: jax.Array, actions: jax.Array) -> Linearization:
-    """The per-step Jacobians along a trajectory.
-
-    state: (n,) the initial state. states: (T, n) the states that actions (T, A) lead to.
-    """
-    starts = jnp.concatenate([state[None], states[:-1]])
-    A, B = jax.vmap(jax.jacfwd(dynamics, argnums=(0, 1)))(starts, actions)
-    return Linearization(A, B)
+def linearize(dynamics: Dynamics, state: jax.Array, action: jax.Array, *_: Any) -> Linearization:
+    """The Jacobians of one step from a state (n,) by an action (A,), by forward mode."""
+    return Linearization(*jax.jacfwd(dynamics, argnums=(0, 1))(state, action))

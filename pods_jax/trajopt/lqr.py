@@ -16,7 +16,7 @@ from flax import struct
 
 from pods_jax import linalg
 from pods_jax.trajopt.box import minimize_in_box
-from pods_jax.trajopt.linearize import Linearization
+from pods_jax.trajopt.linearize import LinearModel
 from pods_jax.trajopt.objective import Quadratic
 
 
@@ -31,36 +31,44 @@ class Feedback:
 
 
 def solve_lqr(
-    model: Linearization,
+    model: LinearModel,
     cost: Quadratic,
     lower: jax.Array,
     upper: jax.Array,
     damping: float | jax.Array = 0.0,
 ) -> Feedback:
-    """The backward pass; every leaf of `cost` has a leading T, lower and upper (T, A) bound the change."""
-    num_actions = model.B.shape[-1]
-    identity = jnp.eye(num_actions, dtype=model.B.dtype)
+    """The backward pass; leaves of `model` and `cost` have a leading T, lower and upper (T, A) bound the change."""
+    num_actions, size = cost.as_.shape[1:]
+    identity = jnp.eye(num_actions, dtype=cost.aa.dtype)
 
     def backward(carry, inputs):
         P, p = carry
-        A, B, cost, lower, upper = inputs
-        M, m = P + cost.ss, p + cost.s
-        MA, coupling = M @ A, cost.as_ @ B
-        Q_aa = cost.aa + B.T @ (M @ B) + coupling + coupling.T
-        Q_as = B.T @ MA + cost.as_ @ A
-        Q_a, Q_s = cost.a + B.T @ m, A.T @ m
+        model, cost, lower, upper = inputs
+        Q_ss, Q_as, Q_aa, Q_s, Q_a = _pull_back(model, cost, P + cost.ss, p + cost.s)
         damped = Q_aa + damping * identity
         solution = minimize_in_box(damped, Q_a, lower, upper)
         change = solution.x
         gains = _gains(damped, Q_as, solution.free)
-        P = A.T @ MA + gains.T @ Q_aa @ gains + gains.T @ Q_as + Q_as.T @ gains
+        P = Q_ss + jnp.concatenate([gains, Q_as]).T @ jnp.concatenate([Q_aa @ gains + Q_as, gains])
         p = Q_s + gains.T @ (Q_aa @ change + Q_a) + Q_as.T @ change
         return ((P + P.T) / 2, p), Feedback(change, gains, Q_aa, Q_a @ change)
 
-    size = model.A.shape[-1]
-    start = (jnp.zeros((size, size), model.A.dtype), jnp.zeros(size, model.A.dtype))
-    feedback = jax.lax.scan(backward, start, (model.A, model.B, cost, lower, upper), reverse=True)[1]
+    start = (jnp.zeros((size, size), cost.ss.dtype), jnp.zeros(size, cost.ss.dtype))
+    feedback = jax.lax.scan(backward, start, (model, cost, lower, upper), reverse=True)[1]
     return feedback.replace(slope=jnp.sum(feedback.slope))
+
+
+def _pull_back(model: LinearModel, cost: Quadratic, M: jax.Array, m: jax.Array) -> tuple[jax.Array, ...]:
+    """(Q_ss, Q_as, Q_aa, Q_s, Q_a) of one step from the cost to go (M, m) in its next state."""
+    size, num_actions = M.shape[0], cost.aa.shape[0]
+    MA, MB = model.pull_back(M)
+    rows = jnp.concatenate([MA.T, MB.T, cost.as_, m[None]])
+    by_state, by_action = model.pull_back(rows)
+    ends = [size, size + num_actions, size + 2 * num_actions]
+    Q_ss, BMA, coupling_s, Q_s = jnp.split(by_state, ends)
+    _, BMB, coupling_a, Bm = jnp.split(by_action, ends)
+    Q_aa = cost.aa + BMB + coupling_a + coupling_a.T
+    return Q_ss, BMA + coupling_s, Q_aa, Q_s[0], cost.a + Bm[0]
 
 
 def _gains(Q_aa: jax.Array, Q_as: jax.Array, free: jax.Array) -> jax.Array:

@@ -12,9 +12,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import InputError, envs
-from pods_jax.trajopt import DIRECTIONS, Problem, directions, follow
-from pods_jax.trajopt.linearize import linearize
-from pods_jax.trajopt.objective import residuals, simulate
+from pods_jax.trajopt import DIRECTIONS, Problem, directions, follow, least_squares, linearize, simulate, total_cost
 
 SECOND_ORDER = ["gauss_newton", "riccati", "newton"]
 HORIZONS = {"pendulum_2d": 21, "pendulum_3d": 8, "double_pendulum_3d": 7}
@@ -40,6 +38,11 @@ def find(method, problem, damping=0.0):
     return _find[method](problem, damping)
 
 
+def make_problem(dynamics, residual, linearize, state, actions, states, limit):
+    weights = jnp.ones(actions.shape[0])
+    return Problem(dynamics, least_squares(residual), linearize, state, actions, states, weights, limit)
+
+
 class Swing:
     """A pendulum, a random initial state and random actions up to `speed`."""
 
@@ -54,6 +57,9 @@ class Swing:
 
     def residual(self, state, action):
         return self.env.residual(self.unravel(state), action)
+
+    def linearize(self, state, action, next_state):
+        return self.env.linearize(self.unravel(state), action, self.unravel(next_state))
 
     @functools.cached_property
     def forward(self):
@@ -71,13 +77,14 @@ class Swing:
     def problem(self, limit):
         limit = jnp.full(self.shape[1], limit)
         states = self.forward(self.actions)[0]
-        return Problem(self.dynamics, self.residual, self.state, self.actions, states, limit)
+        return make_problem(self.dynamics, self.residual, self.linearize, self.state, self.actions, states, limit)
 
     @functools.cached_property
     def linearization(self):
-        """A, B of each step, by forward mode."""
+        """A, B of each step, by forward mode through `custom_root`: the oracle of the structured derivative."""
         states = self.forward(self.actions)[0]
-        model = jax.jit(functools.partial(linearize, self.dynamics))(self.state, states, self.actions)
+        starts = jnp.concatenate([self.state[None], states[:-1]])
+        model = jax.jit(jax.vmap(functools.partial(linearize, self.dynamics)))(starts, self.actions)
         return np.asarray(model.A), np.asarray(model.B)
 
     @functools.cached_property
@@ -127,7 +134,8 @@ def linear_quadratic(horizon=11):
             J[effect, :, cause] += C @ np.linalg.matrix_power(A, effect - cause) @ B
     states = simulate(dynamics, state, actions)
     value = np.asarray(states) @ C.T + np.asarray(actions) @ D.T + e[None]
-    problem = Problem(dynamics, residual, state, actions, states, jnp.full(2, FAR))
+    linear = functools.partial(linearize, dynamics)
+    problem = make_problem(dynamics, residual, linear, state, actions, states, jnp.full(2, FAR))
     return problem, value.reshape(-1), J.reshape(5 * horizon, 2 * horizon)
 
 
@@ -270,7 +278,7 @@ def test_an_action_beyond_its_limit_by_rounding_is_no_obstacle(method):
     actions = jnp.clip(problem.actions, -1, 1).at[0, 0].set(1 + 2e-16)
     states = simulate(problem.dynamics, problem.state, actions)
     problem = problem.replace(actions=actions, states=states, limit=jnp.full(2, 1.0))
-    cost = jnp.sum(residuals(problem.dynamics, problem.residual, problem.state, actions) ** 2)
+    cost = total_cost(problem.dynamics, problem.objective.cost, problem.state, actions)
     after = follow_compiled(problem, find(method, problem), cost)
     assert float(after.cost) < float(cost)
     assert np.all(np.abs(after.actions) <= 1)

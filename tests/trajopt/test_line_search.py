@@ -1,5 +1,7 @@
 """The line search on a toy problem whose dynamics break down beyond some action."""
 
+import functools
+
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -7,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax.trajopt import Problem, follow, simulate, total_cost
+from pods_jax.trajopt import Problem, follow, least_squares, linearize, simulate, total_cost
 from pods_jax.trajopt.directions import Direction, first_order, riccati
 
 HORIZON, ACTION_SIZE, STATE_SIZE = 4, 2, 4
@@ -29,16 +31,20 @@ def residual(state, action):
     return jnp.concatenate([state[:2], 0.1 * action])
 
 
+OBJECTIVE, LINEARIZE = least_squares(residual), functools.partial(linearize, dynamics)
+
+
 def make_problem(seed=0, threshold=1e9, kind=0, limit=10.0):
     random = np.random.default_rng(seed)
     state = jnp.asarray([*random.normal(size=2), threshold, kind])
     actions = jnp.asarray(random.uniform(-1, 1, (HORIZON, ACTION_SIZE)) * min(limit, threshold))
-    problem = Problem(dynamics, residual, state, actions, None, jnp.full(ACTION_SIZE, limit))
+    weights, limit = jnp.ones(HORIZON), jnp.full(ACTION_SIZE, limit)
+    problem = Problem(dynamics, OBJECTIVE, LINEARIZE, state, actions, None, weights, limit)
     return problem.replace(states=simulate_compiled(state, actions))
 
 
 simulate_compiled = jax.jit(lambda state, actions: simulate(dynamics, state, actions))
-cost_of = jax.jit(lambda problem, actions: total_cost(dynamics, residual, problem.state, actions))
+cost_of = jax.jit(lambda problem, actions: total_cost(dynamics, OBJECTIVE.cost, problem.state, actions))
 follow_compiled = jax.jit(follow)
 
 
@@ -93,10 +99,12 @@ def test_it_takes_the_longest_step_that_improves(change, step_size):
     """The cost of one action is (1 + action)^2, and the action is zero."""
     problem = Problem(
         dynamics=lambda state, action: state + action,
-        residual=lambda state, action: state,
+        objective=least_squares(lambda state, action: state),
+        linearize=None,
         state=jnp.ones(1),
         actions=jnp.zeros((1, 1)),
         states=jnp.ones((1, 1)),
+        weights=jnp.ones(1),
         limit=jnp.full(1, 100.0),
     )
     ones = jnp.ones((1, 1, 1))

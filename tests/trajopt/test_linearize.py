@@ -1,3 +1,4 @@
+import functools
 import types
 
 import jax
@@ -7,8 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import envs
-from pods_jax.trajopt.linearize import linearize
-from pods_jax.trajopt.objective import simulate
+from pods_jax.trajopt import linearize, simulate
 
 HORIZON = 6
 
@@ -27,7 +27,8 @@ def swing(request):
     @jax.jit
     def derivatives(state, actions):
         states = simulate(dynamics, state, actions)
-        model = linearize(dynamics, state, states, actions)
+        starts = jnp.concatenate([state[None], states[:-1]])
+        model = jax.vmap(functools.partial(linearize, dynamics))(starts, actions)
         return states, model, jax.jacfwd(lambda a: simulate(dynamics, state, a))(actions)
 
     states, model, sensitivities = derivatives(state, actions)
@@ -68,15 +69,24 @@ def test_sensitivities_are_causal_and_the_last_action_moves_the_last_state(swing
         assert np.max(np.abs(swing.sensitivities[cause, :, cause])) > 1e-3
 
 
-def test_linear_dynamics_are_their_own_linearization():
+def linear_toy():
     random = np.random.default_rng(0)
     A, B, offset = random.normal(size=(3, 3)), random.normal(size=(3, 2)), random.normal(size=3)
-    actions = jnp.asarray(random.normal(size=(4, 2)))
-    state = jnp.asarray(random.normal(size=3))
+    return A, B, lambda state, action: A @ state + B @ action + offset
 
-    def dynamics(state, action):
-        return A @ state + B @ action + offset
 
-    model = linearize(dynamics, state, simulate(dynamics, state, actions), actions)
-    np.testing.assert_allclose(model.A, np.broadcast_to(A, (4, 3, 3)), atol=1e-14)
-    np.testing.assert_allclose(model.B, np.broadcast_to(B, (4, 3, 2)), atol=1e-14)
+def test_linear_dynamics_are_their_own_linearization():
+    A, B, dynamics = linear_toy()
+    model = linearize(dynamics, jnp.asarray([0.3, -1.0, 2.0]), jnp.asarray([0.1, 0.7]))
+    np.testing.assert_allclose(model.A, A, atol=1e-14)
+    np.testing.assert_allclose(model.B, B, atol=1e-14)
+
+
+def test_products_with_the_model_are_products_with_its_matrices():
+    A, B, dynamics = linear_toy()
+    model = linearize(dynamics, jnp.zeros(3), jnp.zeros(2))
+    rows, columns, inputs = (np.random.default_rng(1).normal(size=shape) for shape in ((4, 3), (3, 5), (2, 5)))
+    by_state, by_action = model.pull_back(rows)
+    np.testing.assert_allclose(by_state, rows @ A, atol=1e-14)
+    np.testing.assert_allclose(by_action, rows @ B, atol=1e-14)
+    np.testing.assert_allclose(model.push_forward(columns, inputs), A @ columns + B @ inputs, atol=1e-14)

@@ -1,0 +1,117 @@
+"""The derivative of one BDF2 step, from a single factorisation.
+
+The history enters a step linearly, through q = (4 x - x-) / 3 and w = (4 v - v-) / 3 alone. With tau = 2/3 h, the
+stiffness K = -df/dx, the damping D = -df/dv and the Newton matrix S = M / tau + D + tau K, all exact and at the end
+of the step, differentiating M (v+ - w) / tau = f(x+, v+, y+) and x+ = q + tau v+ gives
+
+    S dv+ = M / tau dw - K dq + df/dy+ (dy + h da) + df/dy+' da,        dx+ = dq + tau dv+,
+
+so that the inverse of S, n right sides instead of 4 n + A, is all that has to be solved for; and because
+tau K = S - M / tau - D, the product S^-1 K costs nothing more. A and B are never written down: they are mostly zeros,
+identities and repetitions. (Section 3.1 of the paper: the Jacobian is cheaper than the rollout.)
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax import linalg
+from pods_jax.sim import contact, forces, springs
+from pods_jax.sim.bdf2 import State
+from pods_jax.sim.system import System, handle_position, handle_velocity
+
+
+@struct.dataclass
+class StepDerivative:
+    """How the new velocities depend on everything else; states are flat, (y, x, v, x-, v-) one after the other.
+
+    It is a `LinearModel` of trajectory optimization: `pull_back` and `push_forward` multiply with A and B.
+    """
+
+    handle: jax.Array  # (n, A) dv+/dy [1/s]
+    position: jax.Array  # (n, n) dv+/dq [1/s]
+    velocity: jax.Array  # (n, n) dv+/dw
+    action: jax.Array  # (n, A) dv+/da, the handles' way during the step included
+    time_step: float = struct.field(pytree_node=False)  # [s]
+
+    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """From rows (r, A + 4 n) to (rows A (r, A + 4 n), rows B (r, A))."""
+        handle, position, velocity, previous_position, previous_velocity = self._split(rows, axis=1)
+        new_velocity = velocity + 2 / 3 * self.time_step * position
+        q, w = position + new_velocity @ self.position, new_velocity @ self.velocity
+        by_state = [
+            handle + new_velocity @ self.handle,
+            4 / 3 * q + previous_position,
+            4 / 3 * w + previous_velocity,
+            -q / 3,
+            -w / 3,
+        ]
+        return jnp.concatenate(by_state, axis=1), self.time_step * handle + new_velocity @ self.action
+
+    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+        """From (A + 4 n, c), (A, c) to A by_state + B by_action (A + 4 n, c)."""
+        handle, position, velocity, previous_position, previous_velocity = self._split(by_state, axis=0)
+        q, w = (4 * position - previous_position) / 3, (4 * velocity - previous_velocity) / 3
+        new_velocity = self.handle @ handle + self.position @ q + self.velocity @ w + self.action @ by_action
+        new_position = q + 2 / 3 * self.time_step * new_velocity
+        new_handle = handle + self.time_step * by_action
+        return jnp.concatenate([new_handle, new_position, new_velocity, position, velocity])
+
+    def _split(self, values: jax.Array, axis: int) -> list[jax.Array]:
+        size, num_actions = self.handle.shape
+        return jnp.split(values, [num_actions + i * size for i in range(4)], axis=axis)
+
+
+def linearize(system: System, state: State, action: jax.Array, next_state: State) -> StepDerivative:
+    """The derivative of the step from `state` to `next_state` by the action (A,) [m/s]."""
+    tau = 2 / 3 * system.time_step
+    stiffness, damping, by_handle, by_handle_velocity = force_derivatives(
+        system, next_state.position, next_state.velocity, next_state.handle, action
+    )
+    inertia = jnp.repeat(system.mass, system.dimension) / tau
+    matrix = jnp.diag(inertia) + damping + tau * stiffness
+    inverse = linalg.inverse(matrix, pattern=forces.sparsity(system))
+    velocity = inverse * inertia[None]
+    handle = inverse @ by_handle
+    return StepDerivative(
+        handle=handle,
+        position=(velocity + inverse @ damping - jnp.eye(inertia.size, dtype=inertia.dtype)) / tau,
+        velocity=velocity,
+        action=system.time_step * handle + inverse @ by_handle_velocity,
+        time_step=system.time_step,
+    )
+
+
+def force_derivatives(
+    system: System, position: jax.Array, velocity: jax.Array, handle: jax.Array, action: jax.Array
+) -> tuple[jax.Array, ...]:
+    """K = -df/dx (n, n), D = -df/dv (n, n), df/dq (n, A), df/dq' (n, A): exact, q the handle coordinates (A,)."""
+    count, dimension, num_handles = system.num_points, system.dimension, system.num_handles
+    identity = jnp.eye(dimension, dtype=position.dtype)
+    soft, viscous = (
+        jnp.zeros((count, dimension, dimension), position.dtype),
+        system.drag[:, None, None] * identity[None],
+    )
+    if system.num_planes:
+        by_position, by_velocity = contact.contact_derivatives(system, position, velocity)
+        soft, viscous = soft - by_position, viscous - by_velocity
+    if not system.springs.ends:
+        nothing = jnp.zeros((0, dimension, dimension), position.dtype)
+        still = jnp.zeros((count * dimension, system.action_size), position.dtype)
+        return springs.assemble(system, nothing, soft), springs.assemble(system, nothing, viscous), still, still
+    points = jnp.concatenate([handle_position(system, handle), position])
+    velocities = jnp.concatenate([handle_velocity(system, action), velocity])
+    by_edge, by_rate = springs.spring_derivatives(system, points, velocities)
+
+    def by_handle(blocks, axes):
+        moved = springs.differences(system, jnp.pad(axes, ((0, count), (0, 0))))
+        pull = jnp.einsum("sij,sj->si", blocks, moved)
+        return -springs.sum_over_ends(system, pull)[num_handles:].reshape(-1)
+
+    by_handles = jax.vmap(by_handle, in_axes=(None, 0), out_axes=1)
+    return (
+        springs.assemble(system, by_edge, soft),
+        springs.assemble(system, by_rate, viscous),
+        by_handles(by_edge, system.handle_axes),
+        by_handles(by_rate, system.handle_axes),
+    )
