@@ -16,7 +16,7 @@ def get_config() -> config_dict.ConfigDict:
     )
     return config_dict.ConfigDict(
         {
-            "env": {"name": "cloth_3d", "task": "lay", "horizon": 60},
+            "env": {"name": "cloth_3d", "task": "lay", "horizon": 60, "terminal_only": False},
             "algorithm": {"name": "pods", **dataclasses.asdict(settings)},
             "seed": 0,
             "num_epochs": 16,

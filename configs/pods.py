@@ -13,7 +13,7 @@ from pods_jax.algorithms import pods
 def get_config() -> config_dict.ConfigDict:
     return config_dict.ConfigDict(
         {
-            "env": {"name": "pendulum_2d", "task": "stop", "horizon": 50},
+            "env": {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False},
             "algorithm": {"name": "pods", **dataclasses.asdict(pods.Config())},
             "seed": 0,
             "num_epochs": 40,

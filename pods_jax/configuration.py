@@ -81,15 +81,13 @@ def _mistakes_in_sections(env: Any, algorithm: Any) -> list[str]:
     mistakes = _mistakes_in_section(
         "config.env", env, envs.names(), lambda name: ("task", *envs.overrides(name)), envs.make
     )
-    # Any environment will do to try the settings of an algorithm.
-    example = envs.make(envs.names()[0]) if mistakes else envs.make(**_tuples(env))
-    return mistakes + _mistakes_in_section(
-        "config.algorithm",
-        algorithm,
-        algorithms.names(),
-        algorithms.settings,
-        partial(algorithms.make, env=example),
-    )
+    # Any environment will do to try the settings of an algorithm one by one.
+    example = partial(algorithms.make, env=envs.make(envs.names()[0]))
+    mistakes += _mistakes_in_section("config.algorithm", algorithm, algorithms.names(), algorithms.settings, example)
+    if not mistakes:
+        together = partial(algorithms.make, env=envs.make(**_tuples(env)), **_tuples(algorithm))
+        mistakes += [f"config.{error}" for error in _errors(together)]
+    return mistakes
 
 
 def _mistakes_in_section(

@@ -69,30 +69,29 @@ def improve(
     or a wrong shape.
     """
     _check_actions(env, actions)
+    played = replay(env, state, actions)
+    return improve_trajectory(env, state, played, method=method, damping=damping, num_steps=num_steps)
+
+
+@partial(jax.jit, static_argnames=("method", "num_steps"))
+def improve_trajectory(
+    env: Environment,
+    state: Any,
+    trajectory: Trajectory,
+    method: str = "gauss_newton",
+    damping: float = 0.0,
+    num_steps: int = 1,
+) -> Improvement:
+    """`improve` for actions whose trajectory from `state` is known, which saves simulating it again."""
     checks.integer("num_steps", num_steps, at_least=1)
-    find = directions.get(method)
-    with jax.default_matmul_precision("highest"):
-        start, unravel = ravel_pytree(state)
+    better = _improve(env, state, trajectory.action, trajectory.state, jnp.sum(trajectory.reward), method, damping)
+    if num_steps == 1:
+        return better
 
-        def improve_once(followed):
-            problem = _problem(env, unravel, start, followed.actions, followed.states)
-            direction = find(problem, damping)
-            return trajopt.follow(problem, direction, followed.cost), direction
+    def again(_, better):
+        return _improve(env, state, better.actions, better.state, better.value, method, damping)
 
-        before = _follow_nothing(env, unravel, start, actions)
-        after, direction = jax.lax.fori_loop(
-            1, num_steps, lambda _, latest: improve_once(latest[0]), improve_once(before)
-        )
-    return Improvement(
-        actions=after.actions,
-        state=jax.vmap(unravel)(after.states),
-        value=-after.cost,
-        value_before=-before.cost,
-        step_size=after.step_size,
-        gains=direction.gains,
-        curvature=direction.curvature,
-        slope=direction.slope,
-    )
+    return jax.lax.fori_loop(1, num_steps, again, better).replace(value_before=better.value_before)
 
 
 @jax.jit
@@ -103,6 +102,8 @@ def optimize(
 
     Returns the last improvement, its `value_before` that of the given actions, and whether it converged.
     """
+    played = replay(env, state, actions)
+    improve_once = partial(_improve, env, state, method="riccati", damping=0.0)
 
     def unfinished(carry):
         _, converged, count = carry
@@ -110,13 +111,37 @@ def optimize(
 
     def advance(carry):
         best, _, count = carry
-        better = improve(env, state, best.actions, method="riccati")
+        better = improve_once(best.actions, best.state, best.value)
         gained = better.value - better.value_before
         return better, ~(gained > tolerance * jnp.abs(better.value)), count + 1
 
-    first = improve(env, state, actions, method="riccati")
-    best, converged, _ = jax.lax.while_loop(unfinished, advance, (first, jnp.asarray(False), 1))
-    return best.replace(value_before=first.value_before), converged
+    value = jnp.sum(played.reward)
+    shapes = jax.eval_shape(improve_once, actions, played.state, value)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    start = nothing.replace(actions=actions, state=played.state, value=value)
+    best, converged, _ = jax.lax.while_loop(unfinished, advance, (start, jnp.asarray(False), 0))
+    return best.replace(value_before=value), converged
+
+
+def _improve(
+    env: Environment, state: Any, actions: jax.Array, states: Any, value: jax.Array, method: str, damping: float
+) -> Improvement:
+    """One improvement of actions that lead from `state` to `states`, leaves (T, ...), with the return `value`."""
+    with jax.default_matmul_precision("highest"):
+        start, unravel = ravel_pytree(state)
+        problem = _problem(env, unravel, start, actions, flatten_states(states))
+        direction = directions.get(method)(problem, damping)
+        after = trajopt.follow(problem, direction, -value)
+    return Improvement(
+        actions=after.actions,
+        state=jax.vmap(unravel)(after.states),
+        value=-after.cost,
+        value_before=value,
+        step_size=after.step_size,
+        gains=direction.gains,
+        curvature=direction.curvature,
+        slope=direction.slope,
+    )
 
 
 def starts(state: Any, states: Any) -> Any:
@@ -177,10 +202,3 @@ def _objective(env, unravel) -> trajopt.Objective:
     if env.functions.reward is None:
         return trajopt.least_squares(lambda vector, action: env.residual(unravel(vector), action))
     return trajopt.differentiable(lambda vector, action: -env.reward(unravel(vector), action))
-
-
-def _follow_nothing(env, unravel, start, actions) -> trajopt.Followed:
-    problem = _problem(env, unravel, start, actions, None)
-    states = trajopt.simulate(problem.dynamics, start, actions)
-    cost = jnp.sum(problem.weights * jax.vmap(problem.objective.cost)(states, actions))
-    return trajopt.Followed(actions, states, cost, jnp.zeros_like(cost))

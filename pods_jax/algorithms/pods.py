@@ -27,7 +27,7 @@ from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
 from pods_jax.networks import PolicyNetwork
-from pods_jax.rollout import Improvement, improve, rollout
+from pods_jax.rollout import Improvement, improve_trajectory, rollout
 from pods_jax.trajopt import DIRECTIONS
 from pods_jax.types import Key, Metrics, Policy
 
@@ -66,6 +66,11 @@ class TrainState:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """PODS for one environment. Raises InputError naming a setting that is not allowed."""
     config = validate(config or Config())
+    if env.terminal_only and config.method != "first_order" and config.damping == 0:
+        raise checks.InputError(
+            f"algorithm.damping = {config.damping}: must be greater than 0 where only the last reward counts, since "
+            "all actions but the last cost nothing by themselves; try 1e-3"
+        )
     pods = Pods(env, config, PolicyNetwork(config.hidden_sizes, env.action_size), optax.scale_by_adam())
     return Algorithm("pods", env, config, pods.init, pods.update, pods.policy)
 
@@ -128,7 +133,7 @@ class Pods:
         """A rollout from `start`, improved: what to learn from it, the improvement, and whether it is healthy."""
         config = self.config
         visited = rollout(self.env, self.policy_of(params), start)
-        better = improve(self.env, start, visited.action, method=config.method, damping=config.damping)
+        better = improve_trajectory(self.env, start, visited, method=config.method, damping=config.damping)
         samples = lessons(self.env, start, visited, better, config.regression, config.improved_share)
         return samples, better, is_healthy(self.env, start, visited, better)
 

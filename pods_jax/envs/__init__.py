@@ -30,20 +30,23 @@ def tasks(name: str) -> tuple[str, ...]:
 
 def overrides(name: str) -> dict[str, Any]:
     """The settings of the environment `name` that `make` can override, with their defaults."""
-    return dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
+    settings = dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
+    return {"terminal_only": False, **settings}
 
 
-def make(name: str, task: str | None = None, **settings: Any) -> Environment:
+def make(name: str, task: str | None = None, *, terminal_only: bool = False, **settings: Any) -> Environment:
     """The environment `name` with a task and overridden settings, e.g. `make("pendulum_2d", horizon=100)`.
 
-    task: one of `tasks(name)`, the first of them if not given. Raises InputError for an unknown name, task or setting
-    (with the closest valid one) and for a value that is not allowed.
+    task: one of `tasks(name)`, the first of them if not given. terminal_only: whether only the reward of the last
+    step counts. Raises InputError for an unknown name, task or setting (with the closest valid one) and for a value
+    that is not allowed.
     """
     module = _MODULES[checks.choice("env.name", name, _MODULES)]
     task = tasks(name)[0] if task is None else checks.choice("env.task", task, tasks(name))
     for field in settings:
         checks.choice("environment setting", field, overrides(name))
-    return module.make(task, dataclasses.replace(module.SETTINGS, **settings))
+    env = module.make(task, dataclasses.replace(module.SETTINGS, **settings))
+    return env.replace(terminal_only=checks.boolean("env.terminal_only", terminal_only))
 
 
 __all__ = [
