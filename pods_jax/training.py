@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks
+from pods_jax import checks, memory
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.types import Key
 
@@ -45,7 +45,7 @@ def train(
     key: for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after each
     chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
     announce: told when compilation starts and ends. The epoch is traced and compiled once, whatever the number
-    of epochs. Raises InputError on counts that are not allowed.
+    of epochs. Raises InputError on counts that are not allowed, and where an epoch does not fit into memory.
     """
     checks.integer("num_epochs", num_epochs, at_least=1)
     checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
@@ -55,7 +55,8 @@ def train(
     state = jax.jit(algorithm.init)(key) if train_state is None else train_state
     run_chunk = compile_chunk(algorithm, state, epochs_per_chunk)
     compile_seconds = time.perf_counter() - started
-    announce(f"compiled in {compile_seconds:.1f} s")
+    size = memory.check(run_chunk, jax.devices()[0])
+    announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
     history: list[dict[str, Any]] = []
     for epoch in range(first_epoch, num_epochs, epochs_per_chunk):
         count = min(epochs_per_chunk, num_epochs - epoch)
@@ -71,7 +72,7 @@ def train(
     return state, history
 
 
-def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> Callable[[Any, int], tuple[Any, Any]]:
+def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Compiled:
     """The compiled program (train state, count) -> (train state, metrics with a leading `length`).
 
     It runs `count` <= length epochs: the count is an argument, so that a shorter last chunk compiles nothing anew.

@@ -279,6 +279,10 @@ class TestEverySystem:
         offsets = 1e-6 * np.eye(point.size)
         differences = [(flat_step(point + offset) - flat_step(point - offset)) / 2e-6 for offset in offsets]
         np.testing.assert_allclose(forward.T, differences, rtol=1e-6, atol=1e-6)
+        state, action = unravel(point)
+        model = env.linearize(state, action, env.step(state, action))
+        rows = np.eye(point.size - action.size)
+        np.testing.assert_allclose(np.concatenate(model.pull_back(rows), axis=1), forward, rtol=1e-9, atol=1e-9)
 
 
 def with_stiffness(env, stiffness):

@@ -30,7 +30,7 @@ def loose_points():
     )
 
 
-def net(rows=2):
+def net(rows=1):
     """Springs with damping, a cable, drag, two handles (one in a plane), and a plane with friction under them."""
     count = 3 * rows
     points = np.zeros((2 + count, 3))
@@ -65,11 +65,9 @@ def moved(system, seed=0):
     return state, action, step(system, state, action)
 
 
-@pytest.mark.parametrize(
-    "system", [pendulum(), loose_points(), net(rows=1), net(rows=3)], ids=["spring", "plane", "net", "large"]
-)
+@pytest.mark.parametrize("system", [pendulum(), loose_points(), net()], ids=["spring", "plane", "net"])
 def test_it_is_the_derivative_by_forward_mode(system):
-    """Unrolled and factorised solves; springs, damping, drag, contact with friction, cables, several handles."""
+    """Springs, damping, drag, contact with friction, cables, several handles; large systems are in tests/envs."""
     state, action, after = moved(system)
     start, unravel = ravel_pytree(state)
 

@@ -1,0 +1,24 @@
+"""PODS on the box that hangs from two cables.
+
+python scripts/train.py --config=configs/payload.py --workdir=runs/payload_2d --config.env.task=stop_at_origin
+"""
+
+import dataclasses
+
+from ml_collections import config_dict
+
+from pods_jax.algorithms import pods
+
+
+def get_config() -> config_dict.ConfigDict:
+    return config_dict.ConfigDict(
+        {
+            "env": {"name": "payload_2d", "task": "stop", "horizon": 50, "terminal_only": False},
+            "algorithm": {"name": "pods", **dataclasses.asdict(pods.Config())},
+            "seed": 0,
+            "num_epochs": 120,
+            "evaluate_every": 10,
+            "num_test_rollouts": 200,
+            "search_optimum": True,
+        }
+    )
