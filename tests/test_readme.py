@@ -32,6 +32,7 @@ def test_its_python_runs_from_top_to_bottom(capsys):
     assert names["better"].value > names["better"].value_before
     assert names["own_env"].observation_size == 4 + 12
     assert np.all(np.isfinite(names["own_trajectory"].reward))
+    assert names["gentle"].value > names["gentle"].value_before
 
 
 def test_its_table_is_made_from_the_committed_records():
