@@ -1,16 +1,22 @@
 """The policy network: a multilayer perceptron whose output respects the action limits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+SMALLEST_DEVIATION = 1e-2
+"""Of an observed number, relative to the largest one: what hardly ever changes is not blown up."""
+
 
 class PolicyNetwork(nn.Module):
     """ReLU layers and a tanh output scaled to the action limits: pi(s) = limit * tanh(...).
 
-    The last layer starts a hundred times smaller than the others, so that an untrained policy hardly moves.
+    The last layer starts a hundred times smaller than the others, so that an untrained policy hardly moves. The
+    observation is shifted and scaled first, by variables that no gradient changes, zero and one unless `standardize`
+    sets them.
     """
 
     hidden_sizes: Sequence[int]
@@ -19,9 +25,22 @@ class PolicyNetwork(nn.Module):
     @nn.compact
     def __call__(self, observation: jax.Array, action_limit: jax.Array) -> jax.Array:
         """(..., A) [m/s] for observations (..., O) and limits (A,) [m/s]."""
-        hidden = observation
+        mean, deviation = self._scale("mean", jnp.zeros, observation), self._scale("deviation", jnp.ones, observation)
+        hidden = (observation - mean) / deviation
         for size in self.hidden_sizes:
             hidden = nn.relu(nn.Dense(size, param_dtype=observation.dtype)(hidden))
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
         output = nn.Dense(self.action_size, kernel_init=small, param_dtype=observation.dtype)(hidden)
         return jnp.broadcast_to(action_limit, output.shape) * jnp.tanh(output)
+
+    def _scale(self, name: str, start: Callable[..., jax.Array], observation: jax.Array) -> jax.Array:
+        variable = self.variable("scaling", name, start, observation.shape[-1:], observation.dtype)
+        return jnp.broadcast_to(jax.lax.stop_gradient(variable.value), observation.shape)
+
+
+def standardize(variables: Mapping[str, Any], observations: jax.Array) -> Mapping[str, Any]:
+    """The variables of a network for which these observations (N, O) have mean zero and deviation one."""
+    deviation = jnp.std(observations, axis=0)
+    smallest = jnp.maximum(SMALLEST_DEVIATION * jnp.max(deviation), jnp.finfo(deviation.dtype).tiny)
+    scaling = {"mean": jnp.mean(observations, axis=0), "deviation": jnp.maximum(deviation, smallest)}
+    return {**variables, "scaling": scaling}

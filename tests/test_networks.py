@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax.networks import PolicyNetwork
+from pods_jax.networks import PolicyNetwork, standardize
 
 LIMIT = np.array([0.5, 3.0])
 network = PolicyNetwork(hidden_sizes=(32, 32), action_size=2)
@@ -36,8 +36,22 @@ def test_it_is_the_function_that_its_parameters_say(params):
     for layer in scaled[:2]:
         hidden = np.maximum(hidden @ layer["kernel"] + layer["bias"], 0)
     expected = LIMIT * np.tanh(hidden @ scaled[2]["kernel"] + scaled[2]["bias"])
-    shifted = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    shifted = {**params, "params": jax.tree.map(lambda leaf: leaf + 0.1, params["params"])}
     np.testing.assert_allclose(network.apply(shifted, observation, LIMIT), expected, rtol=1e-12)
+
+
+def test_standardized_observations_are_shifted_and_scaled_first_and_nothing_learns_that(params):
+    sample = np.random.default_rng(0).normal([1.0, -2.0, 0.0, 3.0, 5.0], [0.1, 2.0, 1.0, 0.5, 1e-9], (1000, 5))
+    scaled = standardize(params, jnp.asarray(sample))
+    deviation = np.std(sample, axis=0)
+    deviation[4] = 0.01 * deviation[1]  # what hardly changes is not blown up
+    observation = sample[3] + 0.1
+    standard = (observation - sample.mean(axis=0)) / deviation
+    found, expected = network.apply(scaled, observation, LIMIT), network.apply(params, standard, LIMIT)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    gradient = jax.grad(lambda variables: jnp.sum(network.apply(variables, observation, LIMIT)))(scaled)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient["scaling"]))
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(gradient["params"]))
 
 
 def test_a_batch_is_its_rows(params):

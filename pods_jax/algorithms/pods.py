@@ -26,10 +26,13 @@ from pods_jax.algorithms.ledger import ledger
 from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
-from pods_jax.networks import PolicyNetwork
+from pods_jax.networks import PolicyNetwork, standardize
 from pods_jax.rollout import Improvement, improve_trajectory, rollout
 from pods_jax.trajopt import DIRECTIONS
 from pods_jax.types import Key, Metrics, Policy
+
+LEARNING_RATE_EPOCHS = 10.0
+"""The learning rate falls as 1 / (1 + epoch / LEARNING_RATE_EPOCHS)."""
 
 REGRESSIONS = ("auto", "visited_states", "improved_states")
 
@@ -44,8 +47,8 @@ class Config:
     improved_share: float = 0.5  # weight of the improved states in visited_states
     damping: float = 0.0  # added to the diagonal of the Hessian, needed where w_a = 0
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
-    learning_rate: float = 1e-2  # of Adam in the first epoch
-    learning_rate_epochs: float = 10.0  # the learning rate falls as 1 / (1 + epoch / learning_rate_epochs)
+    learning_rate: float = 1e-2  # of Adam in the first epoch; it falls from there
+    standardize: bool = False  # whether the network scales observations by their spread in the first epoch
     gradient_steps: int = 50  # per epoch, as in the paper
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
     guard_size: int = 200  # rollouts that start alike in each epoch, for the guard; 0: Algorithm 1, no guard
@@ -139,6 +142,8 @@ class Pods:
 
     def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
         """The regression of one epoch; the key is consumed."""
+        if self.config.standardize:
+            learner = standardize_once(learner, samples.observation)
         return fit(
             self.apply,
             self.optimizer,
@@ -154,7 +159,7 @@ class Pods:
     def learning_rate(self, num_steps: jax.Array) -> jax.Array:
         """() as a function of the gradient steps taken so far."""
         epochs = num_steps / self.config.gradient_steps
-        return self.config.learning_rate / (1 + epochs / self.config.learning_rate_epochs)
+        return self.config.learning_rate / (1 + epochs / LEARNING_RATE_EPOCHS)
 
     def apply(self, params: Any, observation: jax.Array) -> jax.Array:
         """(..., A) [m/s] the actions of the network."""
@@ -171,6 +176,16 @@ class Pods:
         return jnp.sum(trajectories.reward, axis=-1)
 
 
+def standardize_once(learner: Learner, observations: jax.Array) -> Learner:
+    """The learner with the scaling of these observations (N, O), if it has not taken a gradient step yet."""
+
+    def chosen(params):
+        scaled = standardize(params, observations)
+        return jax.tree.map(lambda new, old: jnp.where(learner.num_steps == 0, new, old), scaled, params)
+
+    return dataclasses.replace(learner, params=chosen(learner.params), average=chosen(learner.average))
+
+
 def sample_states(env: Environment, key: Key, count: int) -> Any:
     """`count` random initial states, leaves (count, ...); the key is consumed."""
     return jax.vmap(env.reset)(jax.random.split(key, count))
@@ -182,8 +197,8 @@ def validate(config: Config) -> Config:
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
     for field in ("guard_size", "minibatch_size", "chunk_size"):
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=0)
-    for field in ("learning_rate", "learning_rate_epochs"):
-        checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)
+    checks.boolean("algorithm.standardize", config.standardize)
+    checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.damping", config.damping, at_least=0.0)
     if checks.number("algorithm.improved_share", config.improved_share, at_least=0.0) > 1:
         raise checks.InputError(f"algorithm.improved_share = {config.improved_share}: must be at most 1")

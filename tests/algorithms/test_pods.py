@@ -106,6 +106,19 @@ def test_float32_trains_as_well():
     assert sum(row["worse_rollouts"] + row["unhealthy_rollouts"] for row in history) == 0
 
 
+def test_observations_are_standardized_once_by_the_first_epoch():
+    algorithm = algorithms.make("pods", small_env(), standardize=True, **SMALL)
+    first = algorithm.init(jax.random.key(0))
+    second, _ = jax.jit(algorithm.update)(first)
+    third, _ = jax.jit(algorithm.update)(second)
+    mean, deviation = (second.learner.average["scaling"][name] for name in ("mean", "deviation"))
+    np.testing.assert_allclose(mean[2], -0.5, atol=0.05)  # the mass hangs half a metre below the handle
+    assert np.all(deviation > 0)
+    assert np.all(deviation != 1)
+    for params in (second.params, second.learner.params, third.params, third.learner.average):
+        np.testing.assert_allclose(params["scaling"]["mean"], mean, rtol=1e-12)
+
+
 def test_a_policy_is_a_function_of_one_observation():
     env = small_env()
     algorithm = algorithms.make("pods", env, **SMALL)
