@@ -1,6 +1,6 @@
 """From an exception to one clear message and an exit status, for every script alike.
 
-0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 interrupted.
+0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 Ctrl-C, 143 SIGTERM.
 Any other exception is a mistake of this package and keeps its traceback.
 """
 
@@ -11,10 +11,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from absl import flags
 
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
+from pods_jax.interruption import Interrupted
 
 BAD_INPUT, BAD_CHECKPOINT, NUMERICAL_FAILURE, INPUT_OUTPUT, INTERRUPTED = 2, 3, 4, 5, 130
 
@@ -39,9 +41,20 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
         command()
     except tuple(kind for kind, _ in _STATUS) as error:
         print(f"error: {error}", file=sys.stderr)
-        return next(status for kind, status in _STATUS if isinstance(error, kind))
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        if status == NUMERICAL_FAILURE:
+            print(f"to see it again: {_command(argv)}", file=sys.stderr)
+        return status
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
+        return NUMERICAL_FAILURE
+    except Interrupted as error:
+        print(f"{error}; to continue: {_command(argv)}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
-        print(f"interrupted; to continue: {_interpreter()} {shlex.join(argv)}", file=sys.stderr)
+        print(f"interrupted; to continue: {_command(argv)}", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -71,11 +84,19 @@ def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
         raise InputError(f"--{flag.name}: get_config() must return an ml_collections.ConfigDict") from error
 
 
-def _interpreter() -> str:
-    """What to type for this Python: its path if it lies below the current folder, as in .venv."""
+def _command(argv: Sequence[str]) -> str:
+    """What to type to run the same again, going on from what is saved: this Python by its path below the folder."""
     path = pathlib.Path(sys.executable)
     below = path.is_relative_to(pathlib.Path.cwd())
-    return str(path.relative_to(pathlib.Path.cwd())) if below else "python"
+    interpreter = str(path.relative_to(pathlib.Path.cwd())) if below else "python"
+    return f"{interpreter} {shlex.join(argument for argument in argv if not argument.startswith('--resume'))}"
+
+
+def _out_of_memory(error: Exception) -> str:
+    return (
+        f"the memory of the device does not suffice: {str(error).splitlines()[0]}; improve fewer rollouts at a time "
+        "with --config.algorithm.chunk_size=50, or take fewer with --config.algorithm.batch_size"
+    )
 
 
 def _mistake(error: Exception) -> str:

@@ -38,6 +38,14 @@ class Configuration:
     num_test_rollouts: int
     search_optimum: bool
 
+    def slower(self, factor: float) -> Algorithm:
+        """The algorithm with its learning rate times `factor`; an algorithm without one as it is."""
+        settings = _tuples(self.fields["algorithm"])
+        rate = settings.get("learning_rate", algorithms.settings(settings["name"]).get("learning_rate"))
+        if rate is None or factor == 1:
+            return self.algorithm
+        return algorithms.make(env=self.algorithm.env, **settings | {"learning_rate": rate * factor})
+
 
 def check(config: Mapping[str, Any]) -> Configuration:
     """Returns the checked configuration; raises InputError listing every mistake in it."""

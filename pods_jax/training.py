@@ -71,7 +71,7 @@ def train(
     return state, history
 
 
-def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> Callable[[Any, int], tuple[Any, Any]]:
+def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Compiled:
     """The compiled program (train state, count) -> (train state, metrics with a leading `length`).
 
     It runs `count` <= length epochs: the count is an argument, so that a shorter last chunk compiles nothing anew.

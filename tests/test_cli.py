@@ -9,6 +9,7 @@ from absl import flags
 from pods_jax import cli
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
+from pods_jax.interruption import Interrupted
 from scripts import evaluate, train
 
 CONFIG = "--config=configs/pods.py"
@@ -167,7 +168,7 @@ def test_a_workdir_that_is_a_file_is_refused(run_train, tmp_path):
 def test_a_workdir_that_is_not_writable_is_refused(run_train, tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
     status, error = run_train(CONFIG)
-    assert (status, error.count("\n")) == (cli.BAD_INPUT, 1)
+    assert (status, error.count("\n")) == (cli.INPUT_OUTPUT, 1)
     assert f"workdir = '{tmp_path / 'run'}': {tmp_path} is not writable" in error
 
 
@@ -199,6 +200,8 @@ def test_a_damaged_config_json_is_a_bad_checkpoint(tmp_path, capsys):
         (CheckpointError("no checkpoint"), 3),
         (FloatingPointError("the return is nan"), 4),
         (OSError("no space left on device"), 5),
+        (Interrupted("saved epoch 3", 2), 130),
+        (Interrupted("saved epoch 3", 15), 143),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -210,8 +213,10 @@ def test_every_kind_of_failure_has_its_exit_status(error, status, capsys):
     assert cli.run(command, flags.FlagValues(), ["scripts/train.py"], about="") == status
     written = capsys.readouterr()
     assert written.out == ""
-    if status not in (0, 130):
-        assert written.err == f"error: {error}\n"
+    if status not in (0, 130, 143):
+        assert written.err.startswith(f"error: {error}\n")
+    assert ("to see it again: " in written.err) == (status == 4)
+    assert ("to continue: " in written.err) == (status > 128)
 
 
 def test_an_interruption_says_how_to_continue(capsys, tmp_path, monkeypatch):
