@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from absl import flags
+from absl import flags, logging
 
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
@@ -36,8 +36,10 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
     if any(argument in ("--help", "-h") for argument in argv[1:]):
         print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), sep="\n")
         return 0
+    verbosity = logging.get_verbosity()
     try:
         parse(flag_values, argv)
+        logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
         command()
     except tuple(kind for kind, _ in _STATUS) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -56,6 +58,8 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
     except KeyboardInterrupt:
         print(f"interrupted; to continue: {_command(argv)}", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        logging.set_verbosity(verbosity)
     return 0
 
 
