@@ -4,6 +4,7 @@
 Any other exception is a mistake of this package and keeps its traceback.
 """
 
+import os
 import pathlib
 import shlex
 import sys
@@ -40,6 +41,7 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
     try:
         parse(flag_values, argv)
         logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
+        _check_devices()
         command()
     except tuple(kind for kind, _ in _STATUS) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -86,6 +88,18 @@ def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
         raise InputError(_mistake(error)) from error
     except AttributeError as error:
         raise InputError(f"--{flag.name}: get_config() must return an ml_collections.ConfigDict") from error
+
+
+def _check_devices() -> None:
+    """Raises InputError where jax has no device of the kind that was asked for."""
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # the first has no text: a plug-in is not installed
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX_PLATFORMS = {platforms!r}: {str(error) or 'this jax has no such device'}; install pods_jax[cuda12] "
+            "(or cuda13, tpu) for other devices than the CPU, or unset JAX_PLATFORMS"
+        ) from error
 
 
 def _command(argv: Sequence[str]) -> str:

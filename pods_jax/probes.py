@@ -79,5 +79,5 @@ def conditioning(env: Environment) -> tuple[float, float]:
 def _start(env: Environment) -> tuple[envs.environment.State, jax.Array]:
     """An initial state and random actions within half of their limits, for a short trajectory."""
     shape = (min(env.horizon, LONGEST), env.action_size)
-    actions = jax.random.uniform(jax.random.key(1), shape, minval=-0.5, maxval=0.5) * env.action_limit
+    actions = jax.random.uniform(jax.random.key(1), shape, minval=-0.5, maxval=0.5) * env.action_limit[None]
     return env.reset(jax.random.key(0)), actions

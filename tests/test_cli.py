@@ -3,6 +3,7 @@
 import re
 import sys
 
+import jax
 import pytest
 from absl import flags
 
@@ -219,14 +220,25 @@ def test_every_kind_of_failure_has_its_exit_status(error, status, capsys):
     assert ("to continue: " in written.err) == (status > 128)
 
 
+def test_too_little_memory_names_the_settings(capsys):
+    def command():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 23 bytes.\nmore")
+
+    assert cli.run(command, flags.FlagValues(), ["scripts/train.py"], about="") == 4
+    error = capsys.readouterr().err
+    assert "Out of memory allocating 23 bytes.; improve fewer rollouts at a time with --config.algorithm" in error
+    assert error.count("\n") == 1
+
+
 def test_an_interruption_says_how_to_continue(capsys, tmp_path, monkeypatch):
     def command():
         raise KeyboardInterrupt
 
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", "", "", flag_values=values)
-    cli.run(command, values, ["scripts/train.py", "--workdir=my runs/a"], about="")
-    assert "scripts/train.py '--workdir=my runs/a'" in capsys.readouterr().err
+    flags.DEFINE_string("resume", "", "", flag_values=values)
+    cli.run(command, values, ["scripts/train.py", "--workdir=my runs/a", "--resume=never"], about="")
+    assert capsys.readouterr().err.endswith("scripts/train.py '--workdir=my runs/a'\n")
 
     def hint(executable):
         monkeypatch.setattr(sys, "executable", str(executable))

@@ -3,8 +3,10 @@
 import json
 import math
 import socket
+import sys
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -139,8 +141,25 @@ def test_twelve_epochs_are_five_and_seven(name, tmp_path):
 
 
 @pytest.mark.slow
+def test_on_four_devices_too():
+    """What the test above says, in a process that sees four devices."""
+    arguments = ["-m", "pytest", "-q", "-m", "slow", "-k", "twelve_epochs", __file__]
+    out, _ = processes.finish([sys.executable, *arguments], env=processes.environment(4), timeout=280)
+    assert f"{len(algorithms.names())} passed" in out
+
+
+@pytest.mark.slow
 def test_when_every_rollout_of_an_epoch_fails_the_run_stops(tmp_path, capsys):
     config = tiny_config("pods", env={"name": "pendulum_2d", "task": "stop", "horizon": 3, "initial_speed": 1e300})
     with pytest.raises(FloatingPointError, match="training failed 4 times after epoch 0"):
         experiment.run(config, tmp_path / "run")
     assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", algorithms.names())
+def test_no_key_is_used_twice(name):
+    algorithm = experiment.check(tiny_config(name)).algorithm
+    with jax.debug_key_reuse(True):
+        state = jax.jit(algorithm.init)(jax.random.key(0))
+        jax.jit(algorithm.update)(state)

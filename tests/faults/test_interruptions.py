@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -135,3 +136,21 @@ def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_ano
     with pytest.MonkeyPatch.context() as patch:
         toy.install(patch.setattr)
         assert processes.final_state(tmp_path / "four") == processes.final_state(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_a_signal_while_compiling_stops_after_a_chunk(tmp_path):
+    tiny = ("batch_size=4", "hidden_sizes=(4,)", "gradient_steps=2", "minibatch_size=8", "guard_size=2")
+    arguments = [
+        *(sys.executable, "scripts/train.py", "--config=configs/pods.py", f"--workdir={tmp_path / 'run'}"),
+        *("--config.env.horizon=3", "--config.num_test_rollouts=2", "--config.search_optimum=False"),
+        *(f"--config.algorithm.{setting}" for setting in tiny),
+    ]
+    with processes.start(arguments) as process:
+        processes.wait_for(process, "compiling the training program")
+        process.send_signal(signal.SIGTERM)
+        processes.wait_for(process, "SIGTERM: stopping after these epochs")  # at once, although jax compiles
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 143, error
+    assert "SIGTERM: saved epoch 5; to continue: " in error
+    assert "compiled in" in out
