@@ -39,12 +39,13 @@ class Configuration:
     search_optimum: bool
 
     def slower(self, factor: float) -> Algorithm:
-        """The algorithm with its learning rate times `factor`; an algorithm without one as it is."""
-        settings = _tuples(self.fields["algorithm"])
-        rate = settings.get("learning_rate", algorithms.settings(settings["name"]).get("learning_rate"))
-        if rate is None or factor == 1:
+        """The algorithm with its learning rates times `factor`: all settings whose names end so."""
+        if factor == 1:
             return self.algorithm
-        return algorithms.make(env=self.algorithm.env, **settings | {"learning_rate": rate * factor})
+        settings = _tuples(self.fields["algorithm"])
+        every = algorithms.settings(settings["name"]) | settings
+        rates = {name: value * factor for name, value in every.items() if name.endswith("learning_rate")}
+        return algorithms.make(env=self.algorithm.env, **settings | rates)
 
 
 def check(config: Mapping[str, Any]) -> Configuration:

@@ -100,7 +100,7 @@ class _Observer:
         algorithm, state = self.algorithm, self.progress.train_state
         if self.progress.epoch == 0:
             self.writer.write([_test_row(0, self.measure(algorithm.policy(state)))])
-        self.interruption.stop_if_requested(f"nothing is lost after epoch {self.progress.epoch}")
+        self.interruption.stop_if_requested(f"stopped before epoch {self.progress.epoch + 1}")
         return train(
             algorithm,
             jax.random.key(self.configuration.seed),

@@ -47,6 +47,7 @@ class Workdir:
         if not os.access(existing, os.W_OK | os.X_OK):
             raise OSError(f"workdir = '{self.path}': {existing} is not writable; name another folder")
         own = [path for path in vars(self).values() if path != self.path]
+        own += [temporary_path(path) for path in own]
         for path in own:
             if path.is_symlink() or (path.parent.is_symlink() and path.parent != self.path):
                 raise InputError(f"workdir = '{self.path}': {path} is a link, which could lead anywhere; remove it")
@@ -95,9 +96,14 @@ class Workdir:
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    replacement = path.with_suffix(".tmp")
+    replacement = temporary_path(path)
     replacement.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(replacement, path)
+
+
+def temporary_path(path: pathlib.Path) -> pathlib.Path:
+    """Where a file is written before it takes its name."""
+    return path.with_suffix(".tmp")
 
 
 def _now() -> str:

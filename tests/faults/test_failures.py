@@ -23,8 +23,8 @@ def refuse_connection(*arguments):
     raise AssertionError("a training opened a connection")
 
 
-def make_fragile(largest_rate, poison="value"):
-    """The toy, but in its third epoch something is not finite unless the learning rate is small."""
+def make_fragile(largest_rate):
+    """The toy, but its third epoch goes wrong in every way unless the learning rate is small."""
 
     def make(name, env, **settings):
         plain = toy.make_toy(name, env, **settings)
@@ -35,40 +35,28 @@ def make_fragile(largest_rate, poison="value"):
         def update(state):
             after, numbers = plain.update({"key": state["key"], "value": state["value"]})
             bad = (state["count"] == 2) & (settings["learning_rate"] > largest_rate)
-            spoilt = {"value": after["value"], "loss": numbers["loss"], "unhealthy_rollouts": jnp.zeros(())}
-            spoil = settings["batch_size"] if poison == "unhealthy_rollouts" else jnp.nan
-            spoilt[poison] = jnp.where(bad, spoil, spoilt[poison])
-            after |= {"value": spoilt.pop("value"), "count": state["count"] + 1}
-            return after, numbers | spoilt
+            after |= {"value": jnp.where(bad, jnp.nan, after["value"]), "count": state["count"] + 1}
+            numbers["loss"] = jnp.where(bad, jnp.inf, numbers["loss"])
+            numbers["unhealthy_rollouts"] = jnp.where(bad, settings["batch_size"], 0)
+            return after, numbers
 
         return Algorithm(name, env, SimpleNamespace(**settings), init, update, plain.policy)
 
     return make
 
 
-@pytest.mark.parametrize(
-    ("poison", "message"),
-    [
-        ("value", "['value'] of the train state is not finite"),
-        ("loss", "loss is not finite"),
-        ("unhealthy_rollouts", "all 400 rollouts of an epoch have an unsolved or non-finite step"),
-    ],
-)
-def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(poison, message, tmp_path, monkeypatch, capsys):
+def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(socket.socket, "connect", refuse_connection)
-    toy.install(monkeypatch.setattr, make=make_fragile(1e-3, poison))
+    toy.install(monkeypatch.setattr, make=make_fragile(1e-3))
     assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
     text = capsys.readouterr().out
-    assert text.count(": back to epoch 2 with a lower learning rate") == 2  # 1e-2, 2.5e-3, 6.25e-4
-    assert message in text
+    problems = "['value'] of the train state is not finite, loss is not finite, all 400 rollouts of an epoch have an"
+    assert text.count(f"epochs 3 to 4: {problems}") == 2  # 1e-2, 2.5e-3, 6.25e-4
+    assert text.count(": back to epoch 2 with a lower learning rate") == 2
     rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == list(range(7))
     assert not any("nonfinite" in row for row in rows)
-
-
-def test_the_lower_learning_rate_is_part_of_the_state(tmp_path, monkeypatch):
-    toy.install(monkeypatch.setattr, make=make_fragile(1e-3))
-    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
+    # The lower learning rate is part of the state: going on in two parts ends at the same bits.
     assert train.main([*COMMAND, "--config.num_epochs=4", f"--workdir={tmp_path / 'parts'}"]) == 0
     assert train.main([*COMMAND, f"--workdir={tmp_path / 'parts'}"]) == 0
     assert processes.final_state(tmp_path / "run") == processes.final_state(tmp_path / "parts")
@@ -82,7 +70,7 @@ def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, mo
         assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 4
         error = capsys.readouterr().err
         assert "training failed 4 times after epoch 2, whose state is saved" in error
-        assert "epochs 3 to 4: ['value'] of the train state is not finite, loss is not finite, with the" in error
+        assert "epochs 3 to 4: ['value'] of the train state is not finite, loss is not finite, all" in error
         assert "to see it again: python train.py --config=configs/pods.py" in error.replace(".venv/bin/", "")
         assert "Traceback" not in error
     folder = tmp_path / "run"
@@ -101,8 +89,6 @@ def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, mo
     assert json.loads(last_row)["nonfinite"] == ["test/return_mean"]
     toy.install(monkeypatch.setattr)
     assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
-    assert train.main([*COMMAND, f"--workdir={tmp_path / 'whole'}"]) == 0
-    assert processes.final_state(tmp_path / "run") == processes.final_state(tmp_path / "whole")
     assert checkpoints.epochs(tmp_path / "run" / "checkpoints") == [2, 4, 6]
 
 
