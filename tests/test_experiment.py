@@ -31,7 +31,7 @@ def make_config(**changes):
 
 @pytest.fixture
 def toy(monkeypatch):
-    toys.install(monkeypatch.setattr)
+    toys.install(monkeypatch.setattr, draw=True)
 
 
 def final_state(folder, config):

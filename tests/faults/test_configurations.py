@@ -72,7 +72,7 @@ def draw_checked(data):
     return kind, check(config | {"env": env_section | changed, "algorithm": algorithm_section, "seed": seed})
 
 
-@hypothesis.settings(max_examples=10)
+@hypothesis.settings(max_examples=3)
 @hypothesis.given(strategies.data())
 def test_random_valid_configurations_are_accepted(data):
     assert draw_checked(data)[1].algorithm.env.name in envs.names()

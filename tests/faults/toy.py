@@ -17,7 +17,7 @@ def make_toy(name, env, **settings):
 
     def update(state):
         key, key_noise = jax.random.split(state["key"])
-        value = state["value"] + jax.random.normal(key_noise, (3,))
+        value = state["value"] + jax.random.uniform(key_noise, (3,))
         return {"key": key, "value": value}, {"loss": value[0], "steps": value}
 
     def policy(state):
@@ -26,9 +26,11 @@ def make_toy(name, env, **settings):
     return Algorithm(name, env, settings, init, update, policy)
 
 
-def install(patch, make=make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS)):
-    """Puts the toy in its place; patch: as `monkeypatch.setattr`."""
+def install(patch, make=make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS), draw=False):
+    """Puts the toy in its place; patch: as `monkeypatch.setattr`. draw: whether a run ends with a figure."""
     patch(algorithms, "make", make)
     patch(experiment, "make_test_bed", lambda env, count, search: None)
     patch(experiment, "monitor", monitor)
     patch(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
+    if not draw:
+        patch(experiment, "_draw", lambda configuration, folder: None)
