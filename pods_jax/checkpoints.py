@@ -56,9 +56,9 @@ def save(
 ) -> None:
     """Saves the state after `epoch` epochs; the latest three checkpoints and that of the highest score stay.
 
-    It is on disk when this returns: saving takes 0.1 s (measured, networks of 128 x 128 with Adam's moments), less
-    than one epoch, and a thread would report a full disk to the next call only. Raises OSError if it cannot be
-    written; the checkpoints from before are then as they were. notes: goes into the record, as JSON.
+    It is on disk when this returns: measured, 0.13 s for two layers of 128 with Adam's moments, 0.2 s for 16 MiB.
+    That is less than an epoch, and a thread would report a full disk to the next call only. Raises OSError if it
+    cannot be written; the checkpoints from before are then as they were. notes: goes into the record, as JSON.
     """
     before = latest_epoch(directory)
     if before is not None and before >= epoch:  # Orbax would refuse without a word.

@@ -163,6 +163,14 @@ def test_damage_does_not_stop_the_saving(folder):
     assert checkpoints.restore(folder, make_state(0)).record["best_epoch"] == 10
 
 
+def test_a_record_that_was_changed_is_damaged(folder):
+    checkpoints.save(folder, 5, make_state(5), score=-2.0)
+    path = folder / "5" / "record" / "metadata"
+    path.write_text(path.read_text().replace('"best_epoch": 5', '"best_epoch": 4'))
+    with pytest.raises(CheckpointError, match="its record does not match the sha256 of it"):
+        checkpoints.restore(folder, make_state(0))
+
+
 def test_a_renamed_checkpoint_is_not_that_epoch(folder):
     checkpoints.save(folder, 5, make_state(5))
     (folder / "5").rename(folder / "50")
