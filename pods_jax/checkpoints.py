@@ -1,17 +1,27 @@
 """The state of a training run on disk: Orbax, one complete folder per saved epoch.
 
 Orbax writes into a temporary folder and renames it at the end, so that a folder named by a number is always
-complete, whatever happened to the process. This is the only module that knows Orbax.
+complete, whatever happened to the process. It does not notice bytes that changed since: `digests` does, and a damaged
+checkpoint gives way to the one before. This is the only module that knows Orbax.
 """
 
 import pathlib
-from typing import TypeVar
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
 
-FORMAT_VERSION = 1
+from pods_jax import digests
+
+FORMAT_VERSION = 2
 """Raised when what is stored changes, so that an older program can say so instead of misreading it."""
+
+KEPT = 3
+"""The latest checkpoints that are kept, beside the best one."""
 
 State = TypeVar("State")
 
@@ -20,67 +30,182 @@ class CheckpointError(Exception):
     """A checkpoint is missing, damaged or not of this run; the message names it and says what to do."""
 
 
+@dataclass(frozen=True)
+class Restored(Generic[State]):
+    """What a checkpoint holds."""
+
+    epoch: int
+    state: State
+    record: dict[str, Any]  # `score`, `best_epoch`, `best_score`, and what `save` was given as `notes`
+
+
+def epochs(directory: pathlib.Path) -> list[int]:
+    """Returns the epochs that were saved completely, in ascending order."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal())
+
+
 def latest_epoch(directory: pathlib.Path) -> int | None:
     """Returns the last epoch that was saved completely, or None."""
-    if not directory.is_dir():
-        return None
-    return max((int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()), default=None)
+    return max(epochs(directory), default=None)
 
 
-def save(directory: pathlib.Path, epoch: int, train_state: object) -> None:
-    """Saves the state after `epoch` epochs and removes older ones; it is on disk when this returns."""
+def save(
+    directory: pathlib.Path, epoch: int, train_state: object, score: float = 0.0, notes: dict[str, Any] | None = None
+) -> None:
+    """Saves the state after `epoch` epochs; the latest three checkpoints and that of the highest score stay.
+
+    It is on disk when this returns: measured, 0.13 s for two layers of 128 with Adam's moments, 0.2 s for 16 MiB.
+    That is less than an epoch, and a thread would report a full disk to the next call only. Raises OSError if it
+    cannot be written; the checkpoints from before are then as they were. notes: goes into the record, as JSON.
+    """
+    before = latest_epoch(directory)
+    if before is not None and before >= epoch:  # Orbax would refuse without a word.
+        raise CheckpointError(f"{directory} already holds a checkpoint of epoch {epoch} or later")
+    best = (epoch, score)
+    previous = _latest_record(directory)
+    if previous is not None and previous["best_score"] > score:
+        best = (previous["best_epoch"], previous["best_score"])
+    record = {"format_version": FORMAT_VERSION, "epoch": epoch, "score": score, "notes": notes or {}}
+    record |= {"best_epoch": best[0], "best_score": best[1], "leaves": digests.of_leaves(train_state)}
     contents = ocp.args.Composite(
-        state=ocp.args.StandardSave(train_state),
-        meta=ocp.args.JsonSave({"format_version": FORMAT_VERSION, "jax_version": jax.__version__}),
+        state=ocp.args.StandardSave(train_state), record=ocp.args.JsonSave(digests.seal(record))
     )
     try:
-        with _manager(directory, create=True) as manager:
-            saved = manager.save(epoch, args=contents)
+        with _manager(directory, best_epoch=best[0]) as manager:
+            manager.save(epoch, args=contents)
     except Exception as error:  # Orbax and TensorStore report a full disk in several ways.
+        _remove_unfinished(directory)
         raise OSError(f"the checkpoint of epoch {epoch} could not be written: {_first_line(error)}") from error
-    if not saved:  # Orbax refuses silently when this epoch or a later one is there already.
-        raise CheckpointError(f"{directory} already holds a checkpoint of epoch {epoch} or later")
 
 
-def restore(directory: pathlib.Path, like: State) -> tuple[int, State]:
-    """Returns the last saved epoch and its state, exactly as it was saved.
+def restore(
+    directory: pathlib.Path, like: State, which: str = "latest", warn: Callable[[str], None] = lambda message: None
+) -> Restored[State]:
+    """Returns a checkpoint exactly as it was saved, every bit verified; changes nothing on disk.
 
-    like: a state of the same structure, shapes and types, such as a fresh one; its devices are used.
+    like: a state of the same structure, shapes and types, such as a fresh one; its devices are used. which: "latest",
+    "best" or the number of an epoch. Where the latest is damaged, `warn` is told and the one before is taken. Raises
+    CheckpointError, with the reason for each of them, if there is none to take.
     """
-    epoch = latest_epoch(directory)
-    if epoch is None:
+    saved = epochs(directory)
+    if not saved:
         raise CheckpointError(f"{directory} holds no checkpoint")
+    if which == "latest":
+        return _restore_latest(directory, saved, like, warn)
+    wanted = which
+    if which == "best":
+        wanted = str((_latest_record(directory) or {"best_epoch": saved[-1]})["best_epoch"])
+    if wanted not in map(str, saved):
+        raise CheckpointError(
+            f"{directory} holds no checkpoint of epoch {wanted}; there are {', '.join(map(str, saved))}"
+        )
     try:
-        with _manager(directory, create=False) as manager:
-            return epoch, _restore(manager, epoch, like)
-    except Exception as error:  # Orbax, TensorStore and json each have their own ways to fail.
-        raise CheckpointError(
-            f"the checkpoint {directory / str(epoch)} cannot be used ({_first_line(error)}); move it away to "
-            "continue from an earlier one, or train again in a new workdir"
-        ) from error
+        return _restore(directory, int(wanted), like)
+    except _Damaged as error:
+        raise CheckpointError(f"the checkpoint {directory / wanted} cannot be used: {error}") from error
 
 
-def _restore(manager: ocp.CheckpointManager, epoch: int, like: State) -> State:
-    meta = manager.restore(epoch, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-    if meta["format_version"] != FORMAT_VERSION:
+def set_aside(directory: pathlib.Path, after: int, into: pathlib.Path) -> None:
+    """Moves the checkpoints of epochs after `after` out of the way, so that saving can go on from there."""
+    for epoch in epochs(directory):
+        if epoch > after:
+            into.mkdir(parents=True, exist_ok=True)
+            count = sum(1 for entry in into.iterdir() if entry.name.split("-")[0] == str(epoch))
+            (directory / str(epoch)).rename(into / f"{epoch}-{count}")
+
+
+class _Damaged(Exception):
+    """A checkpoint is not as it was saved; the message is the reason."""
+
+
+def _restore_latest(
+    directory: pathlib.Path, saved: list[int], like: State, warn: Callable[[str], None]
+) -> Restored[State]:
+    reasons = []
+    for epoch in reversed(saved):
+        try:
+            restored = _restore(directory, epoch, like)
+        except _Damaged as error:
+            reasons.append(f"{directory / str(epoch)}: {error}")
+        else:
+            for reason in reasons:
+                warn(f"damaged checkpoint {reason}; using that of epoch {epoch}")
+            return restored
+    raise CheckpointError(
+        "\n  ".join(["no checkpoint can be used, and nothing was changed; train again in a new workdir", *reasons])
+    )
+
+
+def _restore(directory: pathlib.Path, epoch: int, like: State) -> Restored[State]:
+    record = _read_record(directory, epoch)
+    different = digests.mismatches(record["leaves"], like)
+    if different:
         raise CheckpointError(
-            f"it has format {meta['format_version']}, and this version of pods_jax reads {FORMAT_VERSION}"
+            f"the checkpoint {directory / str(epoch)} cannot be used, it is of another run; name a new workdir"
+            f"\n  {different[0]}" + (f", and {len(different) - 1} more" if len(different) > 1 else "")
         )
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))).state
+    try:
+        with _manager(directory) as manager:
+            state = manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))).state
+    except Exception as error:  # Orbax, TensorStore and json each have their own ways to fail.
+        raise _Damaged(_first_line(error)) from error
+    changed = digests.damaged(record["leaves"], state)
+    if changed:
+        raise _Damaged(f"the content of {', '.join(changed)} does not match its recorded sha256")
+    return Restored(epoch, state, record)
 
 
-def _manager(directory: pathlib.Path, *, create: bool) -> ocp.CheckpointManager:
+def _read_record(directory: pathlib.Path, epoch: int) -> dict[str, Any]:
+    """Returns the record of an intact checkpoint; raises _Damaged, or CheckpointError for another format."""
+    try:
+        with _manager(directory) as manager:
+            items = manager.restore(epoch, args=ocp.args.Composite(record=ocp.args.JsonRestore()))
+        record = digests.unseal(items.record)
+    except Exception as error:
+        raise _Damaged(_first_line(error)) from error
+    version = record.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"the checkpoint {directory / str(epoch)} cannot be used: it has format {version}, and this version of "
+            f"pods_jax reads {FORMAT_VERSION}; install the version that wrote it"
+        )
+    if record["epoch"] != epoch:
+        raise _Damaged(f"it was saved as that of epoch {record['epoch']}")
+    return record
+
+
+def _latest_record(directory: pathlib.Path) -> dict[str, Any] | None:
+    """The record of the latest checkpoint whose record is intact."""
+    for epoch in reversed(epochs(directory)):
+        try:
+            return _read_record(directory, epoch)
+        except _Damaged:
+            continue  # `restore` gives the reason to whoever asks for this one.
+    return None
+
+
+def _manager(directory: pathlib.Path, best_epoch: int | None = None) -> ocp.CheckpointManager:
+    """The Orbax manager of a folder: a reader, which leaves everything as it is, or with a best epoch a writer."""
+    writes = best_epoch is not None
+    policies = [checkpoint_managers.LatestN(KEPT), checkpoint_managers.CustomSteps([best_epoch] if writes else [])]
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=2,  # the latest, and one to fall back on by hand
-        create=create,
-        # What an interrupted save left behind; a reader leaves everything as it is.
-        cleanup_tmp_directories=create,
-        # A save takes about 0.1 s: not worth a thread that reports its errors to the next call.
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+        create=writes,
+        cleanup_tmp_directories=writes,  # what an interrupted save left behind
         enable_async_checkpointing=False,
     )
     # Orbax accepts a relative folder and fails at the first save.
     return ocp.CheckpointManager(directory.absolute(), options=options)
+
+
+def _remove_unfinished(directory: pathlib.Path) -> None:
+    """Frees the disk of a save that failed; only the temporary folders that Orbax makes."""
+    if directory.is_dir():
+        for entry in directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _first_line(error: Exception) -> str:

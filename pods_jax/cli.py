@@ -1,9 +1,10 @@
 """From an exception to one clear message and an exit status, for every script alike.
 
-0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 interrupted.
+0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 Ctrl-C, 143 SIGTERM.
 Any other exception is a mistake of this package and keeps its traceback.
 """
 
+import os
 import pathlib
 import shlex
 import sys
@@ -11,10 +12,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import flags
+import jax
+from absl import flags, logging
 
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
+from pods_jax.interruption import Interrupted
 
 BAD_INPUT, BAD_CHECKPOINT, NUMERICAL_FAILURE, INPUT_OUTPUT, INTERRUPTED = 2, 3, 4, 5, 130
 
@@ -34,15 +37,31 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
     if any(argument in ("--help", "-h") for argument in argv[1:]):
         print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), sep="\n")
         return 0
+    verbosity = logging.get_verbosity()
     try:
         parse(flag_values, argv)
+        logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
+        _check_devices()
         command()
     except tuple(kind for kind, _ in _STATUS) as error:
         print(f"error: {error}", file=sys.stderr)
-        return next(status for kind, status in _STATUS if isinstance(error, kind))
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        if status == NUMERICAL_FAILURE:
+            print(f"to see it again: {_command(argv)}", file=sys.stderr)
+        return status
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
+        return NUMERICAL_FAILURE
+    except Interrupted as error:
+        print(f"{error}; to continue: {_command(argv)}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
-        print(f"interrupted; to continue: {_interpreter()} {shlex.join(argv)}", file=sys.stderr)
+        print(f"interrupted; to continue: {_command(argv)}", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        logging.set_verbosity(verbosity)
     return 0
 
 
@@ -71,11 +90,31 @@ def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
         raise InputError(f"--{flag.name}: get_config() must return an ml_collections.ConfigDict") from error
 
 
-def _interpreter() -> str:
-    """What to type for this Python: its path if it lies below the current folder, as in .venv."""
+def _check_devices() -> None:
+    """Raises InputError where jax has no device of the kind that was asked for."""
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # the first has no text: a plug-in is not installed
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX_PLATFORMS = {platforms!r}: {str(error) or 'this jax has no such device'}; install pods_jax[cuda12] "
+            "(or cuda13, tpu) for other devices than the CPU, or unset JAX_PLATFORMS"
+        ) from error
+
+
+def _command(argv: Sequence[str]) -> str:
+    """What to type to run the same again, going on from what is saved: this Python by its path below the folder."""
     path = pathlib.Path(sys.executable)
     below = path.is_relative_to(pathlib.Path.cwd())
-    return str(path.relative_to(pathlib.Path.cwd())) if below else "python"
+    interpreter = str(path.relative_to(pathlib.Path.cwd())) if below else "python"
+    return f"{interpreter} {shlex.join(argument for argument in argv if not argument.startswith('--resume'))}"
+
+
+def _out_of_memory(error: Exception) -> str:
+    return (
+        f"the memory of the device does not suffice: {str(error).splitlines()[0]}; improve fewer rollouts at a time "
+        "with --config.algorithm.chunk_size=50, or take fewer with --config.algorithm.batch_size"
+    )
 
 
 def _mistake(error: Exception) -> str:

@@ -38,6 +38,15 @@ class Configuration:
     num_test_rollouts: int
     search_optimum: bool
 
+    def slower(self, factor: float) -> Algorithm:
+        """The algorithm with its learning rates times `factor`: all settings whose names end so."""
+        if factor == 1:
+            return self.algorithm
+        settings = _tuples(self.fields["algorithm"])
+        every = algorithms.settings(settings["name"]) | settings
+        rates = {name: value * factor for name, value in every.items() if name.endswith("learning_rate")}
+        return algorithms.make(env=self.algorithm.env, **settings | rates)
+
 
 def check(config: Mapping[str, Any]) -> Configuration:
     """Returns the checked configuration; raises InputError listing every mistake in it."""

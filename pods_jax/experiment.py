@@ -9,151 +9,130 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from pods_jax import checkpoints, checks, metrics, plotting, rendering
-from pods_jax.algorithms import Algorithm
+from pods_jax import checkpoints, checks, manifest, metrics, plotting, rendering
+from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check, differences
 from pods_jax.evaluation import TestBed, bed, make_test_bed, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
-from pods_jax.progress import ProgressDisplay, make_console, print_table
+from pods_jax.interruption import Interruption
+from pods_jax.progress import make_console, print_table
 from pods_jax.rollout import rollout as follow
-from pods_jax.training import Report, train
+from pods_jax.supervision import Progress, train_safely
 from pods_jax.workdir import Workdir, write_json
+
+RESUME = ("auto", "never", "must")
 
 
 def run(
-    config: Mapping[str, Any], workdir: str | os.PathLike[str], console: Console | None = None
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike[str],
+    console: Console | None = None,
+    resume: str = "auto",
 ) -> dict[str, float]:
     """Trains in `workdir` as far as `config.num_epochs` says, evaluates, and returns the evaluation.
 
     A folder with a checkpoint is continued, exactly as if it had never stopped, or only evaluated if it is
-    trained that far. Raises InputError before anything is written: for mistakes in the configuration, for a
-    folder that cannot be used, and for one that holds a run with other settings.
+    trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). Raises InputError
+    before anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and
+    for one that holds a run with other settings. SIGTERM and Ctrl-C raise Interrupted after the running epochs.
     """
-    configuration, folder, console = check(config), Workdir(workdir), console or make_console()
-    folder.check_writable()
-    _refuse_other_settings(folder, configuration)
-    console.print(f"{_title(configuration)}, {configuration.num_epochs} epochs, in {folder.path}")
-    epoch, train_state = _start(configuration, folder, console)
-    write_json(folder.config, configuration.fields)
-    test_bed = _search(configuration, console)
-    if epoch < configuration.num_epochs:
-        train_state = _train(configuration, folder, console, test_bed, epoch, train_state)
-        epoch = configuration.num_epochs
-    numbers = _evaluate(configuration, console, test_bed, epoch, train_state)
-    write_json(folder.evaluation, metrics.storable({"epoch": epoch, **numbers}))
-    _draw(configuration, folder)
+    console = console or make_console()
+    configuration, folder = prepare(config, workdir, resume)
+    with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
+        check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
+        console.print(f"{_title(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
+        progress = _start(configuration, folder, console)
+        write_json(folder.config, configuration.fields)
+        write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
+        folder.failure.unlink(missing_ok=True)
+        test_bed = _search(configuration, console)
+        if progress.epoch < configuration.num_epochs:
+            env = configuration.algorithm.env
+            train_state = train_safely(
+                configuration, folder, console, lambda policy: monitor(env, policy, test_bed), interruption, progress
+            )
+            progress = Progress(configuration.num_epochs, train_state)
+        numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
+        write_json(folder.evaluation, metrics.storable({"epoch": progress.epoch, **numbers}))
+        _draw(configuration, folder)
     _print_places(folder, console)
     return numbers
 
 
-def evaluate(workdir: str | os.PathLike[str], console: Console | None = None) -> dict[str, float]:
-    """Evaluates the last checkpoint of a run, from its folder alone, and writes nothing.
+def evaluate(
+    workdir: str | os.PathLike[str], console: Console | None = None, checkpoint: str = "latest"
+) -> dict[str, float]:
+    """Evaluates a checkpoint of a run, from its folder alone, and writes nothing.
 
-    The last line that it prints is one JSON object. Raises CheckpointError if the folder holds no such run.
+    checkpoint: "latest", "best" (by the return on the test bed) or the number of an epoch. The last line that it
+    prints is one JSON object. Raises CheckpointError if the folder holds no such run.
     """
-    folder, console = Workdir(workdir), console or make_console()
-    configuration = check(folder.read_config())
-    epoch, train_state = checkpoints.restore(folder.checkpoints, _fresh(configuration))
-    numbers = _evaluate(configuration, console, _search(configuration, console), epoch, train_state)
-    console.print(json.dumps(metrics.storable({"epoch": epoch, **numbers}), allow_nan=False), markup=False)
+    console = console or make_console()
+    configuration, restored = _load(Workdir(workdir), console, checkpoint)
+    numbers = _evaluate(configuration, console, _search(configuration, console), restored.epoch, restored.state)
+    line = json.dumps(metrics.storable({"epoch": restored.epoch, **numbers}), allow_nan=False)
+    console.print(line, markup=False)
     return numbers
 
 
 def render(
-    workdir: str | os.PathLike[str], out: str | os.PathLike[str], rollout: int = 0, console: Console | None = None
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    rollout: int = 0,
+    console: Console | None = None,
+    checkpoint: str = "latest",
 ) -> None:
-    """Draws the policy of the last checkpoint of a run, from unseen initial state number `rollout`, as a GIF.
+    """Draws the policy of a checkpoint of a run, from unseen initial state number `rollout`, as a GIF.
 
-    Raises CheckpointError if the folder holds no such run, and InputError for what cannot be drawn.
+    checkpoint: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for what
+    cannot be drawn.
     """
     folder, console = Workdir(workdir), console or make_console()
     configuration = check(folder.read_config())
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
     checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
     rendering.check_name(pathlib.Path(out))
-    epoch, train_state = checkpoints.restore(folder.checkpoints, _fresh(configuration))
+    configuration, restored = _load(folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], bed(env, count))
-    trajectory = follow(env, configuration.algorithm.policy(train_state), start)
-    animation = rendering.animate(env, trajectory.state, title=f"{_title(configuration)}, epoch {epoch}")
+    trajectory = follow(env, configuration.algorithm.policy(restored.state), start)
+    animation = rendering.animate(env, trajectory.state, title=f"{_title(configuration)}, epoch {restored.epoch}")
     rendering.save(animation, pathlib.Path(out), frames_per_second=1 / env.time_step)
     console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
 
 
-@dataclass(frozen=True)
-class _Observer:
-    """Called between chunks: measures the policy, then records, saves and shows."""
-
-    algorithm: Algorithm
-    test_bed: TestBed
-    writer: metrics.MetricsWriter
-    display: ProgressDisplay
-    folder: Workdir
-
-    def __call__(self, report: Report) -> None:
-        numbers = monitor(self.algorithm.env, self.algorithm.policy(report.train_state), self.test_bed)
-        seconds = report.seconds / len(report.metrics)
-        first = report.epoch - len(report.metrics) + 1
-        rows = [
-            {"epoch": first + index, **{f"train/{name}": value for name, value in row.items()}}
-            for index, row in enumerate(report.metrics)
-        ]
-        rows[-1] |= _test_row(report.epoch, numbers) | {"time/seconds_per_epoch": seconds}
-        self.writer.write(rows)
-        if not math.isfinite(numbers["return_mean"]):
-            # The last good checkpoint must not give way to this state.
-            saved = checkpoints.latest_epoch(self.folder.checkpoints)
-            raise FloatingPointError(
-                f"the return on the test bed is {numbers['return_mean']} after epoch {report.epoch}; "
-                f"the last checkpoint is of epoch {saved}, {self.folder.metrics} shows how it came about"
-            )
-        checkpoints.save(self.folder.checkpoints, report.epoch, report.train_state)
-        self.display.report(report.epoch, numbers, seconds)
+def _load(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
+    if checkpoint not in ("latest", "best") and not checkpoint.isdecimal():
+        raise InputError(f"checkpoint = {checkpoint!r}: must be latest, best or the number of an epoch")
+    configuration = check(folder.read_config())
+    warn = partial(_warn, console)
+    return configuration, checkpoints.restore(folder.checkpoints, fresh_state(configuration), checkpoint, warn)
 
 
-def _train(
-    configuration: Configuration,
-    folder: Workdir,
-    console: Console,
-    test_bed: TestBed,
-    first_epoch: int,
-    train_state: Any,
-) -> Any:
-    """Trains from `first_epoch` to the end and returns the train state."""
-    fresh = first_epoch == 0  # keeps no rows at all, not even the one of epoch 0 of an aborted attempt
-    with (
-        ProgressDisplay(console, configuration.num_epochs, first_epoch) as display,
-        metrics.MetricsWriter(folder.metrics, folder.events, -1 if fresh else first_epoch) as writer,
-    ):
-        algorithm = configuration.algorithm
-        if fresh:
-            writer.write([_test_row(0, monitor(algorithm.env, algorithm.policy(train_state), test_bed))])
-        train_state, _ = train(
-            algorithm,
-            jax.random.key(configuration.seed),
-            configuration.num_epochs,
-            [_Observer(algorithm, test_bed, writer, display, folder)],
-            epochs_per_chunk=configuration.evaluate_every,
-            train_state=train_state,
-            first_epoch=first_epoch,
-            announce=display.announce,
-        )
-    return train_state
+def prepare(config: Mapping[str, Any], workdir: str | os.PathLike[str], resume: str) -> tuple[Configuration, Workdir]:
+    """Checks everything that can be checked without computing or writing anything; see `run`."""
+    configuration, folder = check(config), Workdir(workdir)
+    checks.choice("resume", resume, RESUME)
+    folder.check_usable()
+    check_resume(configuration, folder, resume)
+    return configuration, folder
 
 
-def _test_row(epoch: int, numbers: Mapping[str, float]) -> dict[str, float]:
-    return {"epoch": epoch, **{f"test/{name}": value for name, value in numbers.items()}}
-
-
-def _refuse_other_settings(folder: Workdir, configuration: Configuration) -> None:
-    if checkpoints.latest_epoch(folder.checkpoints) is None:
+def check_resume(configuration: Configuration, folder: Workdir, resume: str) -> None:
+    """Raises InputError or CheckpointError if the folder does not hold what `resume` asks for; see `run`."""
+    saved = checkpoints.latest_epoch(folder.checkpoints)
+    if saved is None:
+        if resume == "must":
+            raise CheckpointError(f"{folder.path} holds no checkpoint, and --resume=must asks for one")
         return
+    if resume == "never":
+        raise InputError(f"{folder.path} holds a run of {saved} epochs; name another folder, or --resume=auto")
     changed = differences(folder.read_config(), configuration.fields)
     if changed:
         raise InputError(
@@ -161,21 +140,30 @@ def _refuse_other_settings(folder: Workdir, configuration: Configuration) -> Non
         )
 
 
-def _fresh(configuration: Configuration) -> Any:
+def fresh_state(configuration: Configuration) -> Any:
+    """The train state before the first epoch."""
     return jax.jit(configuration.algorithm.init)(jax.random.key(configuration.seed))
 
 
-def _start(configuration: Configuration, folder: Workdir, console: Console) -> tuple[int, Any]:
-    """Returns the epoch and the train state to begin with: those of the last checkpoint, if there is one."""
-    train_state = _fresh(configuration)
+def _start(configuration: Configuration, folder: Workdir, console: Console) -> Progress:
+    """Returns what to begin with: what the last sound checkpoint holds, if there is one."""
+    train_state = fresh_state(configuration)
     if checkpoints.latest_epoch(folder.checkpoints) is None:
-        return 0, train_state
-    epoch, train_state = checkpoints.restore(folder.checkpoints, train_state)
-    if epoch < configuration.num_epochs:
-        console.print(f"continuing after epoch {epoch}")
+        return Progress(0, train_state)
+    restored = checkpoints.restore(folder.checkpoints, train_state, warn=partial(_warn, console))
+    checkpoints.set_aside(folder.checkpoints, restored.epoch, folder.damaged)
+    notes = restored.record["notes"]
+    if restored.epoch < configuration.num_epochs:
+        console.print(f"continuing after epoch {restored.epoch}")
+        if notes.get("machine", manifest.machine()) != manifest.machine():
+            _warn(console, "jax, its devices or its settings are not those of before: the bits may differ")
     else:
-        console.print(f"already trained to epoch {epoch}; a larger --config.num_epochs continues")
-    return epoch, train_state
+        console.print(f"already trained to epoch {restored.epoch}; a larger --config.num_epochs continues")
+    return Progress(restored.epoch, restored.state, notes["rollbacks"])
+
+
+def _warn(console: Console, message: str) -> None:
+    console.print(f"warning: {message}", markup=False)
 
 
 def _search(configuration: Configuration, console: Console) -> TestBed:

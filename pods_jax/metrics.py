@@ -67,8 +67,15 @@ class MetricsWriter:
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Appends rows, each with its "epoch"; they are on their way to the disk when this returns.
 
-        Vectors, such as the histogram of step sizes, and what is not finite go to the JSON file only.
+        Vectors, such as the histogram of step sizes, and what is not finite go to the JSON file only. Raises OSError,
+        naming the file, if the disk is full.
         """
+        try:
+            self._write(rows)
+        except OSError as error:
+            raise OSError(f"{self._file.name} could not be written: {error}") from error
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             self._file.write(_line(row))
             for name, value in row.items():

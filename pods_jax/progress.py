@@ -1,5 +1,6 @@
 """What a person sees while a policy is trained: a bar on a terminal, plain lines everywhere else."""
 
+import datetime
 import math
 from collections.abc import Mapping
 from types import TracebackType
@@ -42,8 +43,9 @@ class ProgressDisplay:
         self._bar.stop()
 
     def announce(self, message: str) -> None:
-        """Shows a message on a line of its own, such as the start and the end of the compilation."""
-        self._console.print(message, markup=False)
+        """Shows a message on a line of its own, such as the end of the compilation; in a log with the time."""
+        now = "" if self.is_live else f"{datetime.datetime.now():%H:%M:%S} "
+        self._console.print(now + message, markup=False)
 
     def report(self, epoch: int, numbers: Mapping[str, float], seconds_per_epoch: float) -> None:
         """Shows how far the training is, the policy's return and gap, and how long it still takes."""

@@ -15,7 +15,14 @@ def main(argv: Sequence[str]) -> int:
     """Parses the command line, evaluates, and returns the exit status."""
     values = flags.FlagValues()
     workdir = flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
-    return cli.run(lambda: experiment.evaluate(workdir.value), values, argv, about=str(__doc__))
+    checkpoint = flags.DEFINE_string(
+        "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
+    )
+
+    def command() -> None:
+        experiment.evaluate(workdir.value, checkpoint=checkpoint.value)
+
+    return cli.run(command, values, argv, about=str(__doc__))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,14 @@ def main(argv: Sequence[str]) -> int:
     workdir = flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
     out = flags.DEFINE_string("out", "rollout.gif", "The file to write.", flag_values=values)
     index = flags.DEFINE_integer("rollout", 0, "Which of the unseen initial states.", flag_values=values)
-    return cli.run(lambda: experiment.render(workdir.value, out.value, index.value), values, argv, about=str(__doc__))
+    checkpoint = flags.DEFINE_string(
+        "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
+    )
+
+    def command() -> None:
+        experiment.render(workdir.value, out.value, index.value, checkpoint=checkpoint.value)
+
+    return cli.run(command, values, argv, about=str(__doc__))
 
 
 if __name__ == "__main__":

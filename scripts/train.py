@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from pods_jax import cli, experiment
+from pods_jax import cli, experiment, rehearsal
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,7 +22,16 @@ def main(argv: Sequence[str]) -> int:
         sys_argv=list(argv),
     )
     workdir = flags.DEFINE_string("workdir", "", "Folder of the run, made if it is not there.", flag_values=values)
-    return cli.run(lambda: experiment.run(cli.config_dict(config), workdir.value), values, argv, about=str(__doc__))
+    resume = flags.DEFINE_string(
+        "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
+    )
+    dry_run = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
+
+    def command() -> None:
+        act = rehearsal.rehearse if dry_run.value else experiment.run
+        act(cli.config_dict(config), workdir.value, resume=resume.value)
+
+    return cli.run(command, values, argv, about=str(__doc__))
 
 
 if __name__ == "__main__":

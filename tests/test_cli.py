@@ -1,14 +1,18 @@
 """Wrong command lines: one clear line, the right exit status, no traceback, nothing written."""
 
+import os
 import re
 import sys
+import types
 
+import jax
 import pytest
 from absl import flags
 
 from pods_jax import cli
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
+from pods_jax.interruption import Interrupted
 from scripts import evaluate, train
 
 CONFIG = "--config=configs/pods.py"
@@ -171,6 +175,13 @@ def test_a_workdir_that_is_not_writable_is_refused(run_train, tmp_path, monkeypa
     assert f"workdir = '{tmp_path / 'run'}': {tmp_path} is not writable" in error
 
 
+def test_a_workdir_on_a_read_only_disk_is_refused(run_train, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.statvfs", lambda path: types.SimpleNamespace(f_flag=os.ST_RDONLY))
+    status, error = run_train(CONFIG)
+    assert (status, error.count("\n")) == (cli.INPUT_OUTPUT, 1)
+    assert f"workdir = '{tmp_path / 'run'}': {tmp_path} lies on a read-only disk" in error
+
+
 def test_a_workdir_has_to_be_named(run_train):
     assert run_train(CONFIG, workdir="")[0] == cli.BAD_INPUT
 
@@ -199,6 +210,8 @@ def test_a_damaged_config_json_is_a_bad_checkpoint(tmp_path, capsys):
         (CheckpointError("no checkpoint"), 3),
         (FloatingPointError("the return is nan"), 4),
         (OSError("no space left on device"), 5),
+        (Interrupted("saved epoch 3", 2), 130),
+        (Interrupted("saved epoch 3", 15), 143),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -210,8 +223,20 @@ def test_every_kind_of_failure_has_its_exit_status(error, status, capsys):
     assert cli.run(command, flags.FlagValues(), ["scripts/train.py"], about="") == status
     written = capsys.readouterr()
     assert written.out == ""
-    if status not in (0, 130):
-        assert written.err == f"error: {error}\n"
+    if status not in (0, 130, 143):
+        assert written.err.startswith(f"error: {error}\n")
+    assert ("to see it again: " in written.err) == (status == 4)
+    assert ("to continue: " in written.err) == (status > 128)
+
+
+def test_too_little_memory_names_the_settings(capsys):
+    def command():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 23 bytes.\nmore")
+
+    assert cli.run(command, flags.FlagValues(), ["scripts/train.py"], about="") == 4
+    error = capsys.readouterr().err
+    assert "Out of memory allocating 23 bytes.; improve fewer rollouts at a time with --config.algorithm" in error
+    assert error.count("\n") == 1
 
 
 def test_an_interruption_says_how_to_continue(capsys, tmp_path, monkeypatch):
@@ -220,8 +245,9 @@ def test_an_interruption_says_how_to_continue(capsys, tmp_path, monkeypatch):
 
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", "", "", flag_values=values)
-    cli.run(command, values, ["scripts/train.py", "--workdir=my runs/a"], about="")
-    assert "scripts/train.py '--workdir=my runs/a'" in capsys.readouterr().err
+    flags.DEFINE_string("resume", "", "", flag_values=values)
+    cli.run(command, values, ["scripts/train.py", "--workdir=my runs/a", "--resume=never"], about="")
+    assert capsys.readouterr().err.endswith("scripts/train.py '--workdir=my runs/a'\n")
 
     def hint(executable):
         monkeypatch.setattr(sys, "executable", str(executable))

@@ -1,5 +1,6 @@
 """Every mistake in a configuration is named with its path, its value and what is allowed, all at once."""
 
+import dataclasses
 import importlib
 import json
 import math
@@ -138,3 +139,12 @@ def test_differences_name_the_fields_and_leave_out_the_counts():
 def test_the_committed_configurations_are_valid(path):
     module = importlib.import_module(f"configs.{path.stem}")
     assert check(module.get_config().to_dict()).num_epochs > 0
+
+
+def test_a_slower_algorithm_differs_in_its_learning_rate_only():
+    checked = check(make_config())
+    assert checked.slower(1.0) is checked.algorithm
+    slower = checked.slower(0.25)
+    assert slower.env is checked.algorithm.env
+    expected = dataclasses.replace(checked.algorithm.config, learning_rate=checked.algorithm.config.learning_rate / 4)
+    assert slower.config == expected

@@ -10,20 +10,18 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs import pods as pods_config
-from pods_jax import algorithms, checkpoints, experiment, metrics
-from pods_jax.algorithms import Algorithm
+from pods_jax import checkpoints, experiment, metrics
 from pods_jax.checks import InputError
 from pods_jax.configuration import check
 from scripts import evaluate as evaluate_script
 from scripts import render as render_script
-
-NUMBERS = {"return_mean": -2.0, "return_std": 0.5, "optimality_gap": 0.25, "optimum_mean": -1.6}
+from tests.faults import toy as toys
+from tests.faults.toy import NUMBERS
 
 
 def make_config(**changes):
@@ -31,34 +29,14 @@ def make_config(**changes):
     return pods_config.get_config().to_dict() | counts | changes
 
 
-def make_toy(name, env, **settings):
-    """A random walk: its state after an epoch depends on every epoch before."""
-
-    def init(key):
-        return {"key": key, "value": jnp.zeros(3)}
-
-    def update(state):
-        key, key_noise = jax.random.split(state["key"])
-        value = state["value"] + jax.random.normal(key_noise, (3,))
-        return {"key": key, "value": value}, {"loss": value[0], "steps": value}
-
-    def policy(state):
-        return lambda observation: state["value"][:1]
-
-    return Algorithm(name, env, settings, init, update, policy)
-
-
 @pytest.fixture
 def toy(monkeypatch):
-    monkeypatch.setattr(algorithms, "make", make_toy)
-    monkeypatch.setattr(experiment, "make_test_bed", lambda env, count, search: None)
-    monkeypatch.setattr(experiment, "monitor", lambda env, policy, test_bed: dict(NUMBERS))
-    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
+    toys.install(monkeypatch.setattr, draw=True)
 
 
 def final_state(folder, config):
     like = jax.jit(check(config).algorithm.init)(jax.random.key(0))
-    return checkpoints.restore(folder / "checkpoints", like)[1]
+    return checkpoints.restore(folder / "checkpoints", like).state
 
 
 def assert_same_run(first, second, config):
@@ -159,16 +137,6 @@ class TestToy:
         experiment.run(make_config(evaluate_every=3, num_test_rollouts=5, num_epochs=9), tmp_path)
         assert checkpoints.latest_epoch(tmp_path / "checkpoints") == 9
 
-    def test_a_return_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(self, tmp_path, monkeypatch):
-        values = iter([-2.0, -1.0, math.nan])
-        monkeypatch.setattr(experiment, "monitor", lambda *_: NUMBERS | {"return_mean": next(values)})
-        with pytest.raises(FloatingPointError, match="nan after epoch 4; the last checkpoint is of epoch 2"):
-            experiment.run(make_config(), tmp_path)
-        assert checkpoints.latest_epoch(tmp_path / "checkpoints") == 2
-        assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["nonfinite"] == [
-            "test/return_mean"
-        ]
-
     def test_the_evaluation_script_needs_only_the_folder(self, tmp_path, capsys):
         experiment.run(make_config(), tmp_path)
         (tmp_path / "metrics.jsonl").unlink()
@@ -181,10 +149,12 @@ class TestToy:
 
     def test_the_evaluation_script_reports_a_missing_or_damaged_checkpoint(self, tmp_path, capsys):
         experiment.run(make_config(), tmp_path)
-        for epoch in ("4", "6"):
+        for epoch in ("2", "4", "6"):
             (tmp_path / "checkpoints" / epoch / "state" / "manifest.ocdbt").write_bytes(b"")
         assert evaluate_script.main(["scripts/evaluate.py", f"--workdir={tmp_path}"]) == 3
-        assert "checkpoints/6 cannot be used" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "no checkpoint can be used, and nothing was changed" in error
+        assert [error.count(f"checkpoints/{epoch}: ") for epoch in (2, 4, 6)] == [1, 1, 1]
 
 
 TINY = {
@@ -253,12 +223,13 @@ def test_ctrl_c_stops_a_training_that_then_goes_on(tmp_path, request):
     options = {"cwd": request.config.rootpath, "text": True, **pipes}
     with subprocess.Popen([*command, "--config.num_epochs=100000"], **options) as process:
         for line in process.stdout:
-            if line.startswith("epoch"):
+            if " epoch " in line:
                 process.send_signal(signal.SIGINT)
                 break
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in error
+    assert "SIGINT: saved epoch" in error
     assert "to continue: " in error
     epoch = checkpoints.latest_epoch(tmp_path / "run" / "checkpoints")
     done = subprocess.run([*command, f"--config.num_epochs={epoch + 2}"], **options, timeout=120, check=False)

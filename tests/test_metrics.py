@@ -1,3 +1,5 @@
+import errno
+import io
 import json
 import math
 
@@ -57,6 +59,20 @@ def test_rows_are_on_disk_before_the_writer_is_closed(path):
     with MetricsWriter(path, path.parent / "events") as writer:
         writer.write([{"epoch": 1, "loss": 0.5}])
         assert read(path) == [{"epoch": 1, "loss": 0.5}]
+
+
+def test_a_full_disk_while_writing_metrics_names_the_file(path):
+    class FullDisk(io.StringIO):
+        name = str(path)
+
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with MetricsWriter(path, path.parent / "events") as writer:
+        writer._file.close()
+        writer._file = FullDisk()
+        with pytest.raises(OSError, match=r"metrics.jsonl could not be written: .*No space left on device"):
+            writer.write([{"epoch": 1, "loss": 0.5}])
 
 
 def test_resuming_removes_the_rows_after_the_restored_epoch(path):

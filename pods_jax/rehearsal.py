@@ -1,0 +1,43 @@
+"""A dry run: everything that a training needs is checked and compiled, one epoch is timed, and nothing is written."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from pods_jax import checkpoints, memory
+from pods_jax.experiment import fresh_state, prepare
+from pods_jax.progress import clock, make_console
+from pods_jax.training import compile_chunk
+
+
+def rehearse(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike[str],
+    console: Console | None = None,
+    resume: str = "auto",
+) -> dict[str, float]:
+    """Prints and returns what a training would need: seconds to compile and per epoch, bytes of memory.
+
+    Raises InputError or CheckpointError as the training would.
+    """
+    console = console or make_console()
+    configuration, folder = prepare(config, workdir, resume)
+    started = time.perf_counter()
+    state = fresh_state(configuration)
+    run_chunk = compile_chunk(configuration.algorithm, state, configuration.evaluate_every)
+    compiled = time.perf_counter()
+    size = memory.check(run_chunk, jax.devices()[0])
+    started_epoch = time.perf_counter()
+    jax.block_until_ready(run_chunk(state, 1))
+    seconds = time.perf_counter() - started_epoch
+    done = min(checkpoints.latest_epoch(folder.checkpoints) or 0, configuration.num_epochs)
+    left = configuration.num_epochs - done
+    console.print(f"compiled in {compiled - started:.1f} s; an epoch takes {seconds:.2f} s", markup=False)
+    console.print(f"{left} epochs take about {clock(left * seconds)}, evaluations not counted", markup=False)
+    console.print(f"an epoch needs {size / 1e9:.2f} GB of memory on {jax.devices()[0]}", markup=False)
+    console.print(f"nothing was written to {folder.path}", markup=False)
+    return {"compile_seconds": compiled - started, "seconds_per_epoch": seconds, "memory_bytes": size}

@@ -1,0 +1,101 @@
+"""Random valid configurations of every environment and method train two epochs with finite metrics.
+
+Numbers of the physics vary freely: they are arguments of a compiled program. What a program is compiled for, sizes,
+methods and settings of the algorithm, is drawn once for each environment, task and method.
+"""
+
+import functools
+import random
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from configs import pods as pods_config
+from pods_jax import algorithms, envs
+from pods_jax.configuration import check
+from pods_jax.trajopt import DIRECTIONS
+
+SMALL_SYSTEMS = ("pendulum_2d", "pendulum_3d")
+KINDS = [
+    (name, task, method)
+    for name in envs.names()
+    for task in envs.tasks(name)
+    for method in DIRECTIONS
+    if name in SMALL_SYSTEMS or method != "newton"  # compiling exact Hessians of a cloth takes 10 GB
+]
+FIXED = ("time_step",)  # part of the program
+SMALL = {"cloth_3d": {"rows": 2, "columns": 4}, "rope_3d": {"num_points": 2}}
+
+
+def sections(kind):
+    """The sections of a configuration of one kind, but for the numbers of the physics."""
+    name, task, method = kind
+    draw = random.Random("/".join(kind))
+    env = {"name": name, "task": task, "horizon": draw.choice((1, 2, 3))} | SMALL.get(name, {})
+    batch_size = draw.choice((2, 3))
+    return env, {
+        "name": "pods",
+        "method": method,
+        "batch_size": batch_size,
+        "guard_size": draw.choice((0, 1, batch_size)),
+        "hidden_sizes": draw.choice(((4,), (3, 2))),
+        "learning_rate": 10 ** draw.uniform(-4, -1),
+        "improved_share": draw.choice((0.0, 0.5, 1.0)),
+        "regression": draw.choice(("auto", "improved_states")),
+        "damping": draw.choice((0.0, 1e-2)),
+        "gradient_steps": draw.choice((1, 3)),
+        "minibatch_size": draw.choice((0, 2)),
+    }
+
+
+@functools.cache
+def program(kind):
+    """One epoch of one kind, compiled for any numbers of the physics."""
+    settings = sections(kind)[1]
+
+    @jax.jit
+    def begin(env, key):
+        return algorithms.make(env=env, **settings).init(key)
+
+    @jax.jit
+    def epoch(env, state):
+        return algorithms.make(env=env, **settings).update(state)
+
+    return begin, epoch
+
+
+def draw_checked(data):
+    """A kind, and a configuration of it with random numbers, checked."""
+    kind = data.draw(strategies.sampled_from(KINDS), "kind")
+    env_section, algorithm_section = sections(kind)
+    defaults = envs.overrides(kind[0])
+    numbers = [field for field in sorted(defaults) if isinstance(defaults[field], float) and field not in FIXED]
+    changed = {field: defaults[field] * data.draw(strategies.floats(0.6, 1.6), field) for field in numbers}
+    seed = data.draw(strategies.integers(0, 2**32 - 1), "seed")
+    config = pods_config.get_config().to_dict()
+    return kind, check(config | {"env": env_section | changed, "algorithm": algorithm_section, "seed": seed})
+
+
+@hypothesis.settings(max_examples=3)
+@hypothesis.given(strategies.data())
+def test_random_valid_configurations_are_accepted(data):
+    assert draw_checked(data)[1].algorithm.env.name in envs.names()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@hypothesis.settings(max_examples=200)
+@hypothesis.given(strategies.data())
+def test_two_hundred_configurations_train_two_epochs(data):
+    kind, checked = draw_checked(data)
+    begin, epoch = program(kind)
+    env = checked.algorithm.env
+    state = begin(env, jax.random.key(checked.seed))
+    for _ in range(2):
+        state, metrics = epoch(env, state)
+        for name, value in metrics.items():
+            assert np.all(np.isfinite(value)), name
+        assert metrics["unhealthy_rollouts"] < checked.algorithm.config.batch_size

@@ -1,0 +1,151 @@
+"""What goes wrong inside the computation is contained, taken back a few times, and then ends the run loudly."""
+
+import json
+import math
+import socket
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from configs import pods as pods_config
+from pods_jax import algorithms, checkpoints, experiment, metrics
+from pods_jax.algorithms import Algorithm
+from scripts import train
+from tests.faults import processes, toy
+
+COMMAND = ["train.py", "--config=configs/pods.py", "--config.num_epochs=6", "--config.evaluate_every=2"]
+
+
+def refuse_connection(*arguments):
+    raise AssertionError("a training opened a connection")
+
+
+def make_fragile(largest_rate):
+    """The toy, but its third epoch goes wrong in every way unless the learning rate is small."""
+
+    def make(name, env, **settings):
+        plain = toy.make_toy(name, env, **settings)
+
+        def init(key):
+            return plain.init(key) | {"count": jnp.int32(0)}
+
+        def update(state):
+            after, numbers = plain.update({"key": state["key"], "value": state["value"]})
+            bad = (state["count"] == 2) & (settings["learning_rate"] > largest_rate)
+            after |= {"value": jnp.where(bad, jnp.nan, after["value"]), "count": state["count"] + 1}
+            numbers["loss"] = jnp.where(bad, jnp.inf, numbers["loss"])
+            numbers["unhealthy_rollouts"] = jnp.where(bad, settings["batch_size"], 0)
+            return after, numbers
+
+        return Algorithm(name, env, SimpleNamespace(**settings), init, update, plain.policy)
+
+    return make
+
+
+def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(socket.socket, "connect", refuse_connection)
+    toy.install(monkeypatch.setattr, make=make_fragile(1e-3))
+    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
+    text = capsys.readouterr().out
+    problems = "['value'] of the train state is not finite, loss is not finite, all 400 rollouts of an epoch have an"
+    assert text.count(f"epochs 3 to 4: {problems}") == 2  # 1e-2, 2.5e-3, 6.25e-4
+    assert text.count(": back to epoch 2 with a lower learning rate") == 2
+    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    assert [row["epoch"] for row in rows] == list(range(7))
+    assert not any("nonfinite" in row for row in rows)
+    # The lower learning rate is part of the state: going on in two parts ends at the same bits.
+    assert train.main([*COMMAND, "--config.num_epochs=4", f"--workdir={tmp_path / 'parts'}"]) == 0
+    assert train.main([*COMMAND, f"--workdir={tmp_path / 'parts'}"]) == 0
+    assert processes.final_state(tmp_path / "run") == processes.final_state(tmp_path / "parts")
+    record = json.loads((tmp_path / "parts/checkpoints/6/record/metadata").read_text())["record"]
+    assert record["notes"]["rollbacks"] == 2
+
+
+def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, monkeypatch, capsys):
+    toy.install(monkeypatch.setattr, make=make_fragile(0.0))
+    for _ in range(2):  # the second time it fails in the same way
+        assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 4
+        error = capsys.readouterr().err
+        assert "training failed 4 times after epoch 2, whose state is saved" in error
+        assert "epochs 3 to 4: ['value'] of the train state is not finite, loss is not finite, all" in error
+        assert "to see it again: python train.py --config=configs/pods.py" in error.replace(".venv/bin/", "")
+        assert "Traceback" not in error
+    folder = tmp_path / "run"
+    assert checkpoints.latest_epoch(folder / "checkpoints") == 2
+    assert processes.read_json(folder / "failure.json")["epoch"] == 2
+    assert processes.read_json(folder / "failure.json")["config"] == processes.read_json(folder / "config.json")
+    assert metrics.read(folder / "metrics.jsonl")[-1]["epoch"] == 4
+
+
+def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, monkeypatch, capsys):
+    toy.install(monkeypatch.setattr, monitor=lambda *_: toy.NUMBERS | {"return_mean": math.nan})
+    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 4
+    assert "epochs 1 to 2: the return on the test bed is nan" in capsys.readouterr().err
+    assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
+    last_row = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last_row)["nonfinite"] == ["test/return_mean"]
+    toy.install(monkeypatch.setattr)
+    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
+    assert checkpoints.epochs(tmp_path / "run" / "checkpoints") == [2, 4, 6]
+
+
+TINY = {
+    "batch_size": 4,
+    "hidden_sizes": (4,),
+    "gradient_steps": 2,
+    "minibatch_size": 8,
+    "guard_size": 2,
+    "learning_rate": 1e-2,
+}
+
+
+def tiny_config(name, **changes):
+    """A configuration of any algorithm of the package that trains in no time."""
+    settings = {field: value for field, value in TINY.items() if field in algorithms.settings(name)}
+    config = pods_config.get_config().to_dict()
+    env = {"name": "pendulum_2d", "task": "stop", "horizon": 3}
+    counts = {"num_epochs": 12, "evaluate_every": 5, "num_test_rollouts": 2, "search_optimum": False}
+    return config | counts | {"env": env, "algorithm": {"name": name, **settings}} | changes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", algorithms.names())
+def test_twelve_epochs_are_five_and_seven(name, tmp_path):
+    experiment.run(tiny_config(name), tmp_path / "whole")
+    experiment.run(tiny_config(name, num_epochs=5), tmp_path / "parts")
+    experiment.run(tiny_config(name), tmp_path / "parts")
+
+    def final(folder):
+        like = experiment.fresh_state(experiment.check(tiny_config(name)))
+        return processes.fingerprint(checkpoints.restore(tmp_path / folder / "checkpoints", like).state)
+
+    assert final("parts") == final("whole")
+    assert processes.history(tmp_path / "parts") == processes.history(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_on_four_devices_too():
+    """What the test above says, in a process that sees four devices."""
+    arguments = ["-m", "pytest", "-q", "-m", "slow", "-k", "twelve_epochs", __file__]
+    out, _ = processes.finish([sys.executable, *arguments], env=processes.environment(4), timeout=280)
+    assert f"{len(algorithms.names())} passed" in out
+
+
+@pytest.mark.slow
+def test_when_every_rollout_of_an_epoch_fails_the_run_stops(tmp_path, capsys):
+    config = tiny_config("pods", env={"name": "pendulum_2d", "task": "stop", "horizon": 3, "initial_speed": 1e300})
+    with pytest.raises(FloatingPointError, match="training failed 4 times after epoch 0"):
+        experiment.run(config, tmp_path / "run")
+    assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", algorithms.names())
+def test_no_key_is_used_twice(name):
+    algorithm = experiment.check(tiny_config(name)).algorithm
+    with jax.debug_key_reuse(True):
+        state = jax.jit(algorithm.init)(jax.random.key(0))
+        jax.jit(algorithm.update)(state)

@@ -1,0 +1,361 @@
+"""The sixty faults that a long training meets, in one table: the message and the exit status, or who else tests it.
+
+The numbers are those of the list of faults that the project was planned with. A row with arguments is tried here on
+scripts/train.py, or on the script named first; "tested by" names functions that have to exist in tests/; a reason
+stands where a fault cannot happen.
+"""
+
+import ast
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+
+from pods_jax import checkpoints, digests
+from scripts import check, evaluate, render, train
+from tests.faults import toy
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPTS = {"evaluate": evaluate, "render": render, "check": check}
+QUICK = ("--config=configs/pods.py", "--config.num_epochs=2", "--config.num_test_rollouts=4")
+
+
+@dataclass(frozen=True)
+class Fault:
+    number: int
+    what: str
+    arguments: tuple[str, ...] = ()  # {run}: a folder with a run of two epochs; {new}: a folder that is not there
+    message: str = ""
+    status: int = 0
+    damage: str = ""  # a function below that spoils {run} first
+    tested_by: tuple[str, ...] = field(default=())
+    reason: str = ""
+
+
+RUN = ("--workdir={run}", *QUICK)
+NEW = ("--workdir={new}", *QUICK)
+
+
+def env(number, what, setting, message):
+    return Fault(number, what, (*NEW, f"--config.env.{setting}"), message, 2)
+
+
+def algorithm(number, what, setting, message):
+    return Fault(number, what, (*NEW, f"--config.algorithm.{setting}"), message, 2)
+
+
+FAULTS = (
+    Fault(
+        1,
+        "kill -9, also during a save",
+        tested_by=(
+            "test_a_run_survives_kill_and_signals_and_keeps_others_out",
+            "test_twenty_kills_at_random_moments_change_nothing",
+        ),
+    ),
+    Fault(2, "SIGTERM", tested_by=("test_a_run_survives_kill_and_signals_and_keeps_others_out",)),
+    Fault(
+        3,
+        "Ctrl-C, once and twice",
+        tested_by=(
+            "test_a_run_survives_kill_and_signals_and_keeps_others_out",
+            "test_ctrl_c_stops_a_training_that_then_goes_on",
+        ),
+    ),
+    Fault(
+        4, "SIGTERM during the first compilation", tested_by=("test_a_signal_while_compiling_stops_after_a_chunk",)
+    ),
+    Fault(5, "disk full during a save", tested_by=("test_a_full_disk_is_named_and_harms_nothing",)),
+    Fault(
+        6,
+        "disk full while writing metrics: the run stops with status 5, as metrics are part of what it promises",
+        tested_by=("test_a_full_disk_while_writing_metrics_names_the_file",),
+    ),
+    Fault(7, "read-only workdir", tested_by=("test_a_workdir_on_a_read_only_disk_is_refused",)),
+    Fault(8, "workdir is a file", ("--workdir={run}/config.json", *QUICK), "config.json is a file; name a folder", 2),
+    Fault(9, "relative workdir", tested_by=("test_a_relative_folder_works",)),
+    Fault(
+        10,
+        "bit flips in a checkpoint",
+        RUN,
+        "warning: damaged checkpoint .*checkpoints/2: .*; using that of epoch 1",
+        0,
+        "flip_numbers_of_latest",
+        ("test_sixty_flips_and_thirty_truncations_and_deletions_restore_nothing_wrong",),
+    ),
+    Fault(11, "truncated or deleted files in it", tested_by=("test_damage_is_refused_or_harmless",)),
+    Fault(12, "every checkpoint is bad", RUN, "no checkpoint can be used, and nothing was changed", 3, "empty_all"),
+    Fault(13, "another architecture", (*RUN, "--config.algorithm.hidden_sizes=(8,)"), r"\[128, 128\], now \[8\]", 2),
+    Fault(14, "another environment", (*RUN, "--config.env.name=pendulum_3d"), "'pendulum_2d', now 'pendulum_3d'", 2),
+    Fault(14, "other physics", (*RUN, "--config.env.task=stop_at_origin"), "config.env.task: 'stop', now", 2),
+    Fault(15, "another type", tested_by=("test_a_state_of_another_shape_structure_or_type_is_refused",)),
+    Fault(16, "a newer format", RUN, "it has format 99, and this version of pods_jax reads", 3, "newer_format"),
+    Fault(17, "two processes in a workdir", tested_by=("test_a_run_survives_kill_and_signals_and_keeps_others_out",)),
+    Fault(18, "saving an older epoch", tested_by=("test_a_saved_epoch_is_not_overwritten",)),
+    Fault(18, "damaged steps in the way", tested_by=("test_damage_does_not_stop_the_saving",)),
+    Fault(19, "metrics cut in the middle of a line", tested_by=("test_half_a_line_of_a_killed_process_is_dropped",)),
+    Fault(20, "corrupted compilation cache", reason="the scripts keep none; jax itself warns and compiles again"),
+    Fault(
+        21,
+        "another number of devices",
+        tested_by=("test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_another",),
+    ),
+    Fault(22, "a wrong type", (*NEW, "--config.algorithm.learning_rate=abc"), "could not convert string to float", 2),
+    Fault(22, "a fraction for a seed", (*NEW, "--config.seed=1.5"), r"flag --config.seed=1.5: invalid literal", 2),
+    Fault(23, "a misspelt field", (*NEW, "--config.sed=1"), 'Did you mean "seed"', 2),
+    algorithm(24, "nan", "learning_rate=nan", "config.algorithm.learning_rate = nan: must be a finite number"),
+    algorithm(24, "infinity", "damping=inf", "config.algorithm.damping = inf: must be a finite number"),
+    env(24, "zero", "horizon=0", "config.env.horizon = 0: must be a whole number, at least 1"),
+    Fault(25, "wrong types inside tuples, None", tested_by=("test_a_mistake_in_a_section_is_named",)),
+    algorithm(25, "a word in a tuple", "hidden_sizes=(8,'a')", r"hidden_sizes = \(8, 'a'\): must be a whole number"),
+    Fault(26, "a seed that jax would wrap", (*NEW, "--config.seed=4294967296"), "at most 4294967295", 2),
+    env(27, "an unknown environment", "name=pendulm2d", "did you mean 'pendulum_2d'"),
+    Fault(28, "a batch that devices do not divide", reason="nothing is divided among devices; chunk_size may be any"),
+    Fault(29, "a configuration file that raises", tested_by=("test_a_failing_configuration_file_is_one_line",)),
+    Fault(29, "a missing configuration file", ("--workdir={new}", "--config=no.py"), "cannot be read", 2),
+    Fault(30, "an extra argument", (*NEW, "extra"), "unexpected argument 'extra'", 2),
+    Fault(30, "an unknown flag", (*NEW, "--wrkdir=x"), "Unknown command line flag 'wrkdir'", 2),
+    Fault(31, "float64 without x64", reason="there is no such setting: JAX_ENABLE_X64=1 decides, and 15 refuses"),
+    Fault(32, "a missing GPU plug-in", tested_by=("test_a_missing_plug_in_is_named",)),
+    Fault(33, "a missing extra", reason="all that the scripts import is installed with the package"),
+    Fault(
+        34,
+        "an action of another shape",
+        tested_by=(
+            "test_another_action_shape_is_refused_with_both_shapes",
+            "test_actions_of_another_shape_are_refused",
+        ),
+    ),
+    Fault(
+        35,
+        "impossible systems",
+        tested_by=(
+            "test_a_spring_joins_existing_points",
+            "test_points_that_nothing_holds_are_named",
+            "test_coincident_points_give_finite_forces_and_derivatives",
+        ),
+    ),
+    Fault(36, "the wrong results of jax 0.10.2", tested_by=("test_batches_of_tiny_products_are_computed_correctly",)),
+    Fault(
+        37,
+        "an unsolved step",
+        tested_by=(
+            "test_what_is_not_a_solution_is_seen",
+            "test_a_rollout_with_a_nan_or_an_unsolved_step_is_not_healthy",
+        ),
+    ),
+    Fault(
+        38,
+        "a diverging solver",
+        tested_by=(
+            "test_halving_finds_the_root_where_full_steps_diverge",
+            "test_one_bad_problem_in_a_batch_leaves_the_others_unchanged",
+        ),
+    ),
+    Fault(
+        39,
+        "rollouts that are not finite, one and all",
+        tested_by=(
+            "test_a_rollout_that_is_not_finite_never_reaches_the_policy",
+            "test_when_every_rollout_of_an_epoch_fails_the_run_stops",
+        ),
+    ),
+    Fault(
+        40,
+        "a fit that is not finite",
+        tested_by=(
+            "test_a_failed_fit_is_taken_back_with_a_lower_learning_rate",
+            "test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again",
+        ),
+    ),
+    Fault(
+        41,
+        "a singular Gauss-Newton matrix",
+        tested_by=(
+            "test_damping_makes_actions_that_cost_nothing_solvable",
+            "test_newton_uses_the_exact_hessian_with_absolute_eigenvalues",
+        ),
+    ),
+    Fault(
+        42, "a line search without success", tested_by=("test_it_never_ends_worse_or_broken_or_beyond_the_limits",)
+    ),
+    Fault(43, "float32 too coarse", tested_by=("test_single_precision_follows_double_precision",)),
+    Fault(
+        44, "a wrong start of BDF2", tested_by=("test_is_two_from_the_first_step_thanks_to_the_initial_acceleration",)
+    ),
+    Fault(
+        45,
+        "a wrong gradient",
+        tested_by=("test_derivatives_of_a_step_agree_with_each_other_and_with_differences",),
+    ),
+    Fault(46, "causality", tested_by=("test_sensitivities_are_causal_and_the_last_action_moves_the_last_state",)),
+    Fault(
+        47, "the same seed, twice", tested_by=("test_the_same_seed_gives_the_same_training_and_another_one_another",)
+    ),
+    Fault(
+        48,
+        "batches and chunks",
+        tested_by=("test_a_batch_gives_what_each_rollout_gives_alone_and_a_nan_stays_in_its_lane",),
+    ),
+    Fault(
+        49,
+        "one device or four",
+        tested_by=("test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_another",),
+    ),
+    Fault(50, "compiling again", tested_by=("test_the_epoch_is_traced_once_whatever_the_number_of_epochs",)),
+    Fault(51, "out of memory", tested_by=("test_too_little_memory_names_the_settings",)),
+    Fault(52, "a key used twice", tested_by=("test_no_key_is_used_twice", "test_the_bed_is_not_what_training_draws")),
+    Fault(53, "physics", tested_by=("test_free_fall_is_exact", "test_hanging_at_rest_is_a_fixed_point")),
+    Fault(54, "learning", tested_by=("test_the_policy_gets_much_better",)),
+    Fault(55, "a damaged policy.safetensors", reason="policies are not exported yet; checkpoints are what is read"),
+    Fault(56, "a damaged policy.stablehlo", reason="policies are not exported yet"),
+    Fault(57, "an exported policy called wrongly", reason="policies are not exported yet"),
+    Fault(58, "a notebook that fails midway", reason="there is no notebook yet"),
+    Fault(59, "a viewer given NaN or markup", reason="there is no HTML viewer yet"),
+    Fault(60, "numbers that JSON cannot hold", tested_by=("test_what_is_not_finite_becomes_null_and_is_named",)),
+    # And what is in no list, but in the promises.
+    Fault(0, "an empty config.json", RUN, "config.json cannot be read", 3, "empty_config"),
+    Fault(
+        0, "a binary config.json", ("evaluate", "--workdir={run}"), "config.json cannot be read", 3, "binary_config"
+    ),
+    Fault(0, "a huge config.json", ("evaluate", "--workdir={run}"), "larger than 1048576 bytes", 3, "huge_config"),
+    Fault(0, "checkpoints without a config.json", RUN, "there is no config.json in it", 3, "no_config"),
+    Fault(0, "linked checkpoints", RUN, "checkpoints is a link, which could lead anywhere", 2, "link_checkpoints"),
+    Fault(0, "a folder of something else", ("--workdir={run}/..", *QUICK), "and no config.json of a run", 2),
+    Fault(0, "--resume=never on a run", (*RUN, "--resume=never"), "holds a run of 2 epochs; name another folder", 2),
+    Fault(0, "--resume=must on nothing", (*NEW, "--resume=must"), "holds no checkpoint, and --resume=must asks", 3),
+    Fault(
+        0, "--resume=perhaps", (*NEW, "--resume=perhaps"), "resume = 'perhaps': must be one of auto, never, must", 2
+    ),
+    Fault(0, "no such checkpoint", ("evaluate", "--workdir={run}", "--checkpoint=7"), "there are 1, 2", 3),
+    Fault(0, "no checkpoint's name", ("render", "--workdir={run}", "--checkpoint=x"), "must be latest, best or", 2),
+    Fault(0, "the best checkpoint", ("evaluate", "--workdir={run}", "--checkpoint=best"), '"epoch": 2', 0),
+    Fault(0, "an earlier checkpoint", ("evaluate", "--workdir={run}", "--checkpoint=1"), '"epoch": 1', 0),
+    Fault(0, "a dry run", (*NEW, "--dry_run"), "nothing was written", 0),
+    Fault(0, "a dry run of mistakes", (*NEW, "--dry_run", "--config.env.horizon=0"), "config.env.horizon = 0", 2),
+    Fault(0, "a sick environment's name", ("check", "--env=pendulm_2d"), "did you mean 'pendulum_2d'", 2),
+)
+
+
+def flip_numbers_of_latest(run):
+    (path,) = (run / "checkpoints" / "2" / "state" / "d").iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty_all(run):
+    for epoch in checkpoints.epochs(run / "checkpoints"):
+        (run / "checkpoints" / str(epoch) / "state" / "manifest.ocdbt").write_bytes(b"")
+
+
+def newer_format(run):
+    path = run / "checkpoints" / "2" / "record" / "metadata"
+    record = digests.unseal(json.loads(path.read_text()))
+    path.write_text(json.dumps(digests.seal(record | {"format_version": 99})))
+
+
+def empty_config(run):
+    (run / "config.json").write_bytes(b"")
+
+
+def binary_config(run):
+    (run / "config.json").write_bytes(bytes(range(256)))
+
+
+def huge_config(run):
+    (run / "config.json").write_bytes(b" " * (2**20 + 1))
+
+
+def no_config(run):
+    (run / "config.json").unlink()
+
+
+def link_checkpoints(run):
+    (run / "checkpoints").rename(run.parent / "elsewhere")
+    (run / "checkpoints").symlink_to(run.parent / "elsewhere")
+
+
+DAMAGES = (
+    flip_numbers_of_latest,
+    empty_all,
+    newer_format,
+    empty_config,
+    binary_config,
+    huge_config,
+    no_config,
+    link_checkpoints,
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a run of two epochs, to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        toy.install(patch.setattr)
+        assert train.main(["train.py", f"--workdir={folder}", *QUICK, "--config.evaluate_every=1"]) == 0
+    return folder
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.arguments], ids=lambda fault: f"{fault.number}-{fault.what}"
+)
+def test_a_fault_has_its_message_and_status(fault, finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    if fault.arguments[: len(NEW)] != NEW or "--dry_run" in fault.arguments:  # else the mistakes of PODS' settings
+        toy.install(monkeypatch.setattr)
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for damage in DAMAGES:
+        if damage.__name__ == fault.damage:
+            damage(run)
+    before = contents(tmp_path)
+    name, *rest = fault.arguments if fault.arguments[0] in SCRIPTS else ("train", *fault.arguments)
+    arguments = [argument.format(run=run, new=tmp_path / "new") for argument in rest]
+    status = SCRIPTS.get(name, train).main([f"{name}.py", *arguments])
+    written = capsys.readouterr()
+    assert status == fault.status, written.err
+    assert re.search(fault.message, written.err if status else written.out)
+    assert "Traceback" not in written.err
+    if status:
+        after = {path: content for path, content in contents(tmp_path).items() if path.name != ".lock"}
+        assert after == {path: content for path, content in before.items() if path.name != ".lock"}
+    if status or "--dry_run" in rest:
+        assert not (tmp_path / "new").exists()
+
+
+def test_all_sixty_faults_are_in_the_table_and_tested_or_explained():
+    assert {fault.number for fault in FAULTS} == set(range(61))
+    tests = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    for fault in FAULTS:
+        assert bool(fault.arguments or fault.tested_by) != bool(fault.reason), fault
+        assert {*fault.tested_by} <= tests, fault
+        assert fault.damage in {"", *(damage.__name__ for damage in DAMAGES)}
+
+
+@pytest.mark.parametrize("platform", ["cuda", pytest.param("nonsense", marks=pytest.mark.slow)])
+def test_a_missing_plug_in_is_named(platform, tmp_path):
+    arguments = ["scripts/train.py", "--config=configs/pods.py", f"--workdir={tmp_path / 'run'}"]
+    options = {"capture_output": True, "text": True, "cwd": ROOT, "timeout": 60}
+    done = subprocess.run([sys.executable, *arguments], env=os.environ | {"JAX_PLATFORMS": platform}, **options)
+    assert done.returncode == 2, done.stderr
+    assert re.match(rf"error: JAX_PLATFORMS = '{platform}': .*; install pods_jax\[cuda12\]", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
