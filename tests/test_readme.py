@@ -40,6 +40,15 @@ def test_its_table_is_made_from_the_committed_records():
     assert markdown_table(records) in README
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts/results").glob("*/evaluation.json")), ids=lambda p: p.parent.name)
+def test_its_gallery_says_what_the_evaluations_say(path):
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    name, task = re.fullmatch(r"(.*_[23]d)_(.*)", path.parent.name).groups()
+    (row,) = (line for line in README.splitlines() if line.startswith(f"| {name} / {task} |"))
+    gap, distance = f"{100 * numbers['optimality_gap']:.2f} %", f"{100 * numbers['terminal_distance']:.1f} cm"
+    assert [cell.strip() for cell in row.split("|")[3:5]] == [gap, distance]
+
+
 @pytest.mark.parametrize("target", ["make train", "make test"])
 def test_the_two_commands_exist(target):
     name = target.split()[1]

@@ -105,8 +105,8 @@ class Environment:
         """The same environment with another reward () of arriving in a state by an action.
 
         It must be twice differentiable, and may couple state and action. Second-order methods use its quadratic
-        model at each step with the positive semidefinite part of the Hessian of the cost. Raises InputError unless
-        it returns one number.
+        model at each step with the positive semidefinite part of the Hessian of the cost; where actions may cost
+        nothing in that model, they need `damping`. Raises InputError unless it returns one number.
         """
         state = jax.eval_shape(lambda: self.functions.reset(self.parameters, jax.random.key(0)))
         shape = jax.tree.map(jnp.shape, jax.eval_shape(reward, state, self.action_limit))

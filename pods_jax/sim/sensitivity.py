@@ -8,7 +8,7 @@ of the step, differentiating M (v+ - w) / tau = f(x+, v+, y+) and x+ = q + tau v
 
 so that the inverse of S, n right sides instead of 4 n + A, is all that has to be solved for; and because
 tau K = S - M / tau - D, the product S^-1 K costs nothing more. A and B are never written down: they are mostly zeros,
-identities and repetitions. (Section 3.1 of the paper: the Jacobian is cheaper than the rollout.)
+identities and repetitions. (Section 4 of the paper: the Jacobian costs less than the rollout.)
 """
 
 import jax

@@ -28,7 +28,7 @@ def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
 
     def unfinished(carry):
         best, trial_size = carry
-        worth = -direction.slope * trial_size > jnp.finfo(cost.dtype).eps * cost  # False for NaN
+        worth = -direction.slope * trial_size > jnp.finfo(cost.dtype).eps * jnp.abs(cost)  # False for NaN
         return worth & (best.step_size == 0) & (trial_size >= 0.5**MAX_HALVINGS)
 
     def halve(carry):
