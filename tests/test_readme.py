@@ -40,7 +40,9 @@ def test_its_table_is_made_from_the_committed_records():
     assert markdown_table(records) in README
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "scripts/results").glob("*/evaluation.json")), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "scripts/results").glob("*/evaluation.json")), ids=lambda p: p.parent.name
+)
 def test_its_gallery_says_what_the_evaluations_say(path):
     numbers = json.loads(path.read_text(encoding="utf-8"))
     name, task = re.fullmatch(r"(.*_[23]d)_(.*)", path.parent.name).groups()
