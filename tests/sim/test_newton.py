@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pods_jax import linalg
-from pods_jax.sim.newton import implicit_root, newton
+from pods_jax.sim.newton import MAX_ITERATIONS, implicit_root, newton
 
 TOLERANCE = 1e-13
 
@@ -140,3 +140,14 @@ class TestDerivativesOfARoot:
         found = jax.jit(jax.vmap(jax.jacrev(cubic_root)))(points)
         expected = np.stack([closed_forms(point)[0] for point in points])
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_a_matrix_much_too_stiff_does_not_make_it_creep():
+    """Full steps alone would gain one percent each, and be far from done after the last pass."""
+
+    def residual(x):
+        return 0.01 * (x - 5.0)
+
+    root = jax.jit(lambda guess: newton(residual, lambda x: -residual(x), guess, jnp.asarray(1e-12)))(jnp.zeros(1))
+    np.testing.assert_allclose(root, 5.0, atol=1e-9)
+    assert 0.99**MAX_ITERATIONS * 0.05 > 1e-3
