@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pods_jax import linalg
+from pods_jax.unroll import LARGEST
 
 SMALL = (1, 2, 3, 5, 8)
-LARGE = (linalg.LARGEST_UNROLLED + 1, 30)
+LARGE = (LARGEST + 1, 30)
 
 
 def random_matrices(size, count=20, seed=0, symmetric=False):
@@ -27,44 +28,12 @@ def exact(matrices, right_sides):
     return np.linalg.solve(matrices, right_sides[..., None])[..., 0]
 
 
-def arrow(size):
-    """A pattern that elimination fills completely."""
-    pattern = np.eye(size, dtype=bool)
-    pattern[0] = pattern[:, 0] = True
-    return pattern
-
-
-def chain(size, width=2):
-    """A pattern that elimination does not fill at all."""
-    index = np.arange(size)
-    return np.abs(index[:, None] - index) < width
-
-
 @pytest.mark.parametrize("size", SMALL + LARGE)
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_a_batch_of_solves_agrees_with_numpy(size, symmetric):
     matrices, right_sides = random_matrices(size, symmetric=symmetric), random_vectors(size)
     found = jax.jit(jax.vmap(linalg.solve))(matrices, right_sides)
     np.testing.assert_allclose(found, exact(matrices, right_sides), rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("make_pattern", [arrow, chain])
-def test_structural_zeros_change_nothing(make_pattern):
-    pattern = make_pattern(8)
-    before = pattern.copy()
-    matrices, right_sides = random_matrices(8) * pattern, random_vectors(8)
-    found = jax.jit(jax.vmap(lambda matrix, side: linalg.solve(matrix, side, pattern=pattern)))(matrices, right_sides)
-    np.testing.assert_allclose(found, exact(matrices, right_sides), rtol=1e-10, atol=1e-12)
-    np.testing.assert_array_equal(pattern, before)
-
-
-def test_structural_zeros_save_work():
-    def count_operations(pattern):
-        trace = jax.make_jaxpr(lambda matrix, side: linalg.solve(matrix, side, pattern=pattern))
-        operations = [equation.primitive.name for equation in trace(np.eye(12), np.ones(12)).jaxpr.eqns]
-        return sum(name in ("mul", "sub", "div") for name in operations)
-
-    assert count_operations(chain(12)) < count_operations(None) / 5
 
 
 def test_in_single_precision_it_is_as_exact_as_single_precision():

@@ -17,7 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports strictly lower layers and its own package. A new module has to be given its place here.
 LAYERS = (
-    ("checks", "types", "linalg", "digests", "interruption", "manifest"),
+    ("checks", "types", "unroll", "digests", "interruption", "manifest"),
+    ("linalg",),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),

@@ -71,16 +71,15 @@ def step(system: System, state: State, action: jax.Array) -> State:
     def residual(unknown):
         return _equation(system, state, handle, action, unknown.reshape(shape)).reshape(-1)
 
-    def direction(unknown):
+    def direction(unknown, value):
         velocity = unknown.reshape(shape)
         position = _position(system, state, velocity)
         matrix = forces.newton_matrix(system, position, velocity, points, 1.5 / h, 2 / 3 * h)
-        return -linalg.solve(matrix, residual(unknown), pattern=pattern)
+        return -linalg.solve(matrix, value)
 
-    pattern = forces.sparsity(system)
     guess = ((4 * state.velocity - state.previous_velocity) / 3).reshape(-1)
     tolerance = _tolerance(system, state.position, points)
-    velocity = implicit_root(residual, direction, guess, tolerance, pattern).reshape(shape)
+    velocity = implicit_root(residual, direction, guess, tolerance).reshape(shape)
     return State(
         handle=handle,
         position=_position(system, state, velocity),

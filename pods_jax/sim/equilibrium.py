@@ -52,10 +52,10 @@ def _search(system: System, handle: jax.Array, guess: jax.Array) -> jax.Array:
         position = unknown.reshape(guess.shape)
         return -forces.force(system, position, zero, points, jnp.zeros_like(points)).reshape(-1)
 
-    def direction(unknown):
+    def direction(unknown, value):
         position = unknown.reshape(guess.shape)
         matrix = forces.newton_matrix(system, position, zero, points, REGULARIZATION, 1.0)
-        return -jnp.linalg.solve(matrix, residual(unknown))
+        return -jnp.linalg.solve(matrix, value)
 
     tolerance = jnp.finfo(guess.dtype).eps * forces.force_scale(system, guess, points)
     return newton(residual, direction, guess.reshape(-1), tolerance).reshape(guess.shape)

@@ -17,8 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax import linalg
+from pods_jax.unroll import unrolled_if_small
 
 Residual = Callable[[jax.Array], jax.Array]
+
+Direction = Callable[[jax.Array, jax.Array], jax.Array]
+"""(x, residual(x)) -> -J(x)^-1 residual(x), where J may be an approximation of the Jacobian."""
 
 MAX_ITERATIONS = 300
 
@@ -31,14 +35,14 @@ UNDERSHOOT = 0.75
 
 def newton(
     residual: Residual,
-    direction: Residual,
+    direction: Direction,
     guess: jax.Array,
     tolerance: jax.Array,
     max_iterations: int = MAX_ITERATIONS,
 ) -> jax.Array:
     """(n,) an x with max |residual(x)| <= tolerance, or the last point after `max_iterations` passes.
 
-    direction: x -> -J(x)^-1 residual(x). A trial that is not finite is halved.
+    direction: (x, residual(x)) -> -J(x)^-1 residual(x). A trial that is not finite is halved.
     """
 
     def unfinished(carry):
@@ -47,17 +51,20 @@ def newton(
 
     def advance(carry):
         x, value, error, step_size, iteration = carry
-        step = direction(x)
+        step = direction(x, value)
         trial = x + step_size * step
         trial_value = residual(trial)
         trial_error = jnp.max(jnp.abs(trial_value))
-        slope, trial_slope = jnp.sum(value * step), jnp.sum(trial_value * step)
-        good = (trial_error < error) | (trial_slope <= OVERSHOOT * jnp.abs(slope))  # False for NaN
+        # As quotients, which a compiler computes once, where it would repeat a comparison for each thing chosen.
+        reduction = trial_error / error
+        slope = jnp.sum(trial_value * step) / jnp.abs(jnp.sum(value * step))
+        good = (reduction < 1) | (slope <= OVERSHOOT)  # False for NaN
         x, value, error = (
             jnp.where(good, new, old) for new, old in ((trial, x), (trial_value, value), (trial_error, error))
         )
-        short = trial_slope < -UNDERSHOOT * jnp.abs(slope)
-        step_size = jnp.where(good, jnp.where(short, 2 * step_size, jnp.ones_like(step_size)), step_size / 2)
+        step_size = jnp.where(
+            good, jnp.where(slope < -UNDERSHOOT, 2 * step_size, jnp.ones_like(step_size)), step_size / 2
+        )
         return x, value, error, step_size, iteration + 1
 
     value = residual(guess)
@@ -66,9 +73,7 @@ def newton(
     return jax.lax.while_loop(unfinished, advance, carry)[0]
 
 
-def implicit_root(
-    residual: Residual, direction: Residual, guess: jax.Array, tolerance: jax.Array, pattern=None
-) -> jax.Array:
+def implicit_root(residual: Residual, direction: Direction, guess: jax.Array, tolerance: jax.Array) -> jax.Array:
     """(n,) the root of `residual`, differentiable forwards, backwards and twice by `jax.lax.custom_root`.
 
     By the implicit function theorem G(x, p) = 0 gives dx/dp = -G_x^-1 G_p. G_x is assembled from n
@@ -76,10 +81,16 @@ def implicit_root(
     """
 
     def solve(residual, guess):
-        return newton(residual, direction, guess, tolerance)
+        def search(guess):
+            return newton(residual, direction, guess, tolerance)
+
+        return unrolled_if_small(search, guess.size)(guess)
 
     def tangent_solve(linear_map, right_side):
-        matrix = jax.vmap(linear_map, out_axes=1)(jnp.eye(right_side.size, dtype=right_side.dtype))
-        return linalg.solve(matrix, right_side, pattern=pattern)
+        def assemble_and_solve(right_side):
+            matrix = jax.vmap(linear_map, out_axes=1)(jnp.eye(right_side.size, dtype=right_side.dtype))
+            return linalg.solve(matrix, right_side)
+
+        return unrolled_if_small(assemble_and_solve, right_side.size)(right_side)
 
     return jax.lax.custom_root(residual, jax.lax.stop_gradient(guess), solve, tangent_solve)

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax import linalg
-from pods_jax.sim import contact, forces, springs
+from pods_jax.sim import contact, springs
 from pods_jax.sim.bdf2 import State
 from pods_jax.sim.system import System, handle_position, handle_velocity
+from pods_jax.unroll import unrolled_if_small
 
 
 @struct.dataclass
@@ -65,21 +66,20 @@ class StepDerivative:
 def linearize(system: System, state: State, action: jax.Array, next_state: State) -> StepDerivative:
     """The derivative of the step from `state` to `next_state` by the action (A,) [m/s]."""
     tau = 2 / 3 * system.time_step
-    stiffness, damping, by_handle, by_handle_velocity = force_derivatives(
-        system, next_state.position, next_state.velocity, next_state.handle, action
-    )
     inertia = jnp.repeat(system.mass, system.dimension) / tau
-    matrix = jnp.diag(inertia) + damping + tau * stiffness
-    inverse = linalg.inverse(matrix, pattern=forces.sparsity(system))
-    velocity = inverse * inertia[None]
-    handle = inverse @ by_handle
-    return StepDerivative(
-        handle=handle,
-        position=(velocity + inverse @ damping - jnp.eye(inertia.size, dtype=inertia.dtype)) / tau,
-        velocity=velocity,
-        action=system.time_step * handle + inverse @ by_handle_velocity,
-        time_step=system.time_step,
+    identity = jnp.eye(inertia.size, dtype=inertia.dtype)
+
+    def solved(position, velocity, handle, action):
+        stiffness, damping, by_handle, by_rate = force_derivatives(system, position, velocity, handle, action)
+        inverse = linalg.inverse(jnp.diag(inertia) + damping + tau * stiffness)
+        by_velocity = inverse * inertia[None]
+        by_position = (by_velocity + inverse @ damping - identity) / tau
+        return inverse @ by_handle, by_position, by_velocity, inverse @ by_rate
+
+    handle, position, velocity, rate = unrolled_if_small(solved, inertia.size)(
+        next_state.position, next_state.velocity, next_state.handle, action
     )
+    return StepDerivative(handle, position, velocity, system.time_step * handle + rate, system.time_step)
 
 
 def force_derivatives(

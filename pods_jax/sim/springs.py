@@ -19,6 +19,9 @@ import numpy as np
 from pods_jax import linalg
 from pods_jax.sim.system import System
 
+CARRIED = 0.95
+"""How much of the inertia of a point the compressed springs at it may take up in the Newton matrix."""
+
 MOST_WRITTEN_OUT = 24
 """Up to so many springs the sums over their ends are written out."""
 
@@ -72,11 +75,11 @@ def _pull(system: System, edge: jax.Array, rate: jax.Array) -> jax.Array:
     return (system.springs.stiffness * rho + damping)[:, None] * direction
 
 
-def spring_blocks(system: System, points: jax.Array, position_weight: float) -> jax.Array:
+def spring_blocks(system: System, points: jax.Array, position_weight: float, inertia: jax.Array) -> jax.Array:
     """(S, d, d) [N s/m]: damping + position_weight * stiffness of each spring.
 
-    The stiffness is k (rho' dd' + max(rho, 0) / l (I - dd')): without the part across a compressed spring, which
-    would be negative.
+    The stiffness is k (rho' dd' + rho / l (I - dd')), whose second part is negative in a compressed spring. There it
+    goes no further than the inertia (P,) [N s/m] of the free points at the ends of the spring can carry.
     """
     length, direction = geometry(differences(system, points))
     _, rho, slope = stretch_response(system, length - system.springs.rest_length)
@@ -84,8 +87,19 @@ def spring_blocks(system: System, points: jax.Array, position_weight: float) -> 
     across = jnp.eye(system.dimension, dtype=length.dtype)[None] - along
     stiffness = position_weight * system.springs.stiffness
     axial = (stiffness + system.springs.damping) * slope
-    lateral = stiffness * jnp.maximum(rho, 0.0) / length
+    lateral = _carried(system, stiffness * rho / length, inertia)
     return axial[:, None, None] * along + lateral[:, None, None] * across
+
+
+def _carried(system: System, lateral: jax.Array, inertia: jax.Array) -> jax.Array:
+    """(S,) [N s/m] the lateral blocks of springs, the negative ones reduced to what inertia (P,) [N s/m] can carry.
+
+    With |x_i - x_j|^2 <= 2 |x_i|^2 + 2 |x_j|^2, the matrix of all springs and inertia then stays positive definite.
+    """
+    touching = np.abs(incidence(system))[:, system.num_handles :].astype(lateral.dtype)  # (S, P)
+    load = jnp.maximum(-lateral, 0.0) * np.sum(touching, axis=1)
+    share = CARRIED * inertia / jnp.maximum(jnp.matmul(touching.T, load, precision="highest"), CARRIED * inertia)
+    return jnp.where(lateral < 0, jnp.min(jnp.where(touching > 0, share[None], 1.0), axis=1) * lateral, lateral)
 
 
 def geometry(edge: jax.Array) -> tuple[jax.Array, jax.Array]:

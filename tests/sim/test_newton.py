@@ -12,8 +12,8 @@ TOLERANCE = 1e-13
 def find_root(residual, guess, **options):
     """Of a residual of one unknown, with Newton's own direction."""
 
-    def direction(x):
-        return -residual(x) / jax.vmap(jax.grad(lambda x: residual(x[None])[0]))(x)
+    def direction(x, value):
+        return -value / jax.vmap(jax.grad(lambda x: residual(x[None])[0]))(x)
 
     return newton(residual, direction, jnp.asarray([guess]), jnp.asarray(TOLERANCE), **options)
 
@@ -56,7 +56,7 @@ class TestWithoutARoot:
             jax.debug.callback(lambda: passes.append(1))
             return x**2 + 1.0
 
-        newton(residual, lambda x: -x / 2, jnp.asarray([3.0]), jnp.asarray(TOLERANCE), max_iterations=7)
+        newton(residual, lambda x, value: -x / 2, jnp.asarray([3.0]), jnp.asarray(TOLERANCE), max_iterations=7)
         jax.effects_barrier()
         assert len(passes) == 7 + 1  # and one at the guess
 
@@ -65,7 +65,7 @@ class TestWithoutARoot:
         assert not np.isfinite(find_root(jnp.arctan, guess) + find_root(lambda x: x - 1.0, guess))
 
     def test_a_direction_that_is_not_finite_leaves_the_guess(self):
-        found = newton(jnp.arctan, lambda x: x * jnp.nan, jnp.asarray([2.0]), jnp.asarray(TOLERANCE))
+        found = newton(jnp.arctan, lambda x, value: x * jnp.nan, jnp.asarray([2.0]), jnp.asarray(TOLERANCE))
         np.testing.assert_array_equal(found, [2.0])
 
 
@@ -94,8 +94,8 @@ def cubic_root(p, guess=0.0):
     def residual(x):
         return matrix @ x + x**3 - p
 
-    def direction(x):  # neither the cubic term nor the asymmetry
-        return -linalg.solve((matrix + matrix.T) / 2, residual(x))
+    def direction(x, value):  # neither the cubic term nor the asymmetry
+        return -linalg.solve((matrix + matrix.T) / 2, value)
 
     return implicit_root(residual, direction, jnp.full(3, guess), jnp.asarray(TOLERANCE))
 
@@ -148,6 +148,6 @@ def test_a_matrix_much_too_stiff_does_not_make_it_creep():
     def residual(x):
         return 0.01 * (x - 5.0)
 
-    root = jax.jit(lambda guess: newton(residual, lambda x: -residual(x), guess, jnp.asarray(1e-12)))(jnp.zeros(1))
+    root = jax.jit(lambda guess: newton(residual, lambda x, value: -value, guess, jnp.asarray(1e-12)))(jnp.zeros(1))
     np.testing.assert_allclose(root, 5.0, atol=1e-9)
     assert 0.99**MAX_ITERATIONS * 0.05 > 1e-3
