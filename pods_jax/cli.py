@@ -4,12 +4,14 @@
 Any other exception is a mistake of this package and keeps its traceback.
 """
 
+import contextlib
 import os
 import pathlib
+import platform
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -42,7 +44,8 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
         parse(flag_values, argv)
         logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
         _check_devices()
-        command()
+        with kept_programs():
+            command()
     except tuple(kind for kind, _ in _STATUS) as error:
         print(f"error: {error}", file=sys.stderr)
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
@@ -100,6 +103,23 @@ def _check_devices() -> None:
             f"JAX_PLATFORMS = {platforms!r}: {str(error) or 'this jax has no such device'}; install pods_jax[cuda12] "
             "(or cuda13, tpu) for other devices than the CPU, or unset JAX_PLATFORMS"
         ) from error
+
+
+@contextlib.contextmanager
+def kept_programs() -> Iterator[None]:
+    """Keeps compiled programs for the next run of a script, in a folder of the user's own.
+
+    That is ~/.cache/pods_jax/HOST (a home may be shared by machines whose processors differ), unless jax was told of
+    another folder (JAX_COMPILATION_CACHE_DIR) or to keep nothing (JAX_ENABLE_COMPILATION_CACHE=false).
+    """
+    before = jax.config.values["jax_compilation_cache_dir"]
+    if before is None:
+        home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "pods_jax" / platform.node()))
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def _command(argv: Sequence[str]) -> str:

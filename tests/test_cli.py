@@ -1,6 +1,7 @@
 """Wrong command lines: one clear line, the right exit status, no traceback, nothing written."""
 
 import os
+import pathlib
 import re
 import sys
 import types
@@ -272,3 +273,25 @@ def test_help_explains_the_flags(capsys):
     text = capsys.readouterr().out
     assert "--config=configs/pods.py" in text
     assert "--workdir: Folder of the run" in text
+
+
+class TestKeptPrograms:
+    @pytest.fixture
+    def untold(self):
+        """As a script finds jax, which this suite has told of a folder."""
+        before = jax.config.values["jax_compilation_cache_dir"]
+        jax.config.update("jax_compilation_cache_dir", None)
+        yield
+        jax.config.update("jax_compilation_cache_dir", before)
+
+    def test_a_script_keeps_them_below_the_cache_of_the_user(self, untold, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        with cli.kept_programs():
+            assert pathlib.Path(jax.config.values["jax_compilation_cache_dir"]).parent == tmp_path / "pods_jax"
+        assert jax.config.values["jax_compilation_cache_dir"] is None
+
+    def test_a_folder_that_jax_was_told_of_stays(self):
+        before = jax.config.values["jax_compilation_cache_dir"]
+        assert before is not None
+        with cli.kept_programs():
+            assert jax.config.values["jax_compilation_cache_dir"] == before

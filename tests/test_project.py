@@ -26,7 +26,7 @@ LAYERS = (
     ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration"),
     ("workdir", "comparison"),
     ("plotting", "rendering", "supervision"),
-    ("experiment",),
+    ("experiment", "benchmarks"),
     ("rehearsal", "doctor"),
     ("cli",),
 )

@@ -69,11 +69,11 @@ def step(system: System, state: State, action: jax.Array) -> State:
     shape = state.velocity.shape
 
     def residual(unknown):
-        return _equation(system, state, handle, action, unknown.reshape(shape)).reshape(-1)
+        return equation(system, state, handle, action, unknown.reshape(shape)).reshape(-1)
 
     def direction(unknown, value):
         velocity = unknown.reshape(shape)
-        position = _position(system, state, velocity)
+        position = new_position(system, state, velocity)
         matrix = forces.newton_matrix(system, position, velocity, points, 1.5 / h, 2 / 3 * h)
         return -linalg.solve(matrix, value)
 
@@ -82,7 +82,7 @@ def step(system: System, state: State, action: jax.Array) -> State:
     velocity = implicit_root(residual, direction, guess, tolerance).reshape(shape)
     return State(
         handle=handle,
-        position=_position(system, state, velocity),
+        position=new_position(system, state, velocity),
         velocity=velocity,
         previous_position=state.position,
         previous_velocity=state.velocity,
@@ -95,7 +95,7 @@ def step_error(system: System, state: State, action: jax.Array, next_state: Stat
     max |residual| over HEALTHY * TOLERANCE * epsilon * the largest force: at most 1 if converged,
     NaN if anything is not finite.
     """
-    residual = _equation(system, state, next_state.handle, action, next_state.velocity)
+    residual = equation(system, state, next_state.handle, action, next_state.velocity)
     points = handle_position(system, next_state.handle)
     return jnp.max(jnp.abs(residual)) / (HEALTHY * _tolerance(system, state.position, points))
 
@@ -105,16 +105,17 @@ def _tolerance(system: System, position: jax.Array, points: jax.Array) -> jax.Ar
     return TOLERANCE * jnp.finfo(position.dtype).eps * scale
 
 
-def _position(system: System, state: State, velocity: jax.Array) -> jax.Array:
+def new_position(system: System, state: State, velocity: jax.Array) -> jax.Array:
+    """(P, d) [m]: where the free points are at the end of a step, given their new velocity (P, d) [m/s]."""
     return (4 * state.position - state.previous_position + 2 * system.time_step * velocity) / 3
 
 
-def _equation(system: System, state: State, handle: jax.Array, action: jax.Array, velocity: jax.Array) -> jax.Array:
+def equation(system: System, state: State, handle: jax.Array, action: jax.Array, velocity: jax.Array) -> jax.Array:
     """(P, d) [N]: what is left of the implicit equation at a new velocity (P, d) [m/s]."""
     change = (3 * velocity - 4 * state.velocity + state.previous_velocity) / (2 * system.time_step)
     force = forces.force(
         system,
-        _position(system, state, velocity),
+        new_position(system, state, velocity),
         velocity,
         handle_position(system, handle),
         handle_velocity(system, action),

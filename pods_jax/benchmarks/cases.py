@@ -1,0 +1,162 @@
+"""What is measured: simulating, differentiating and improving batches of trajectories, and whole epochs."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import pods_jax
+from pods_jax import algorithms, envs
+from pods_jax.benchmarks import textbook
+from pods_jax.benchmarks.measure import measure
+from pods_jax.envs.environment import Environment
+from pods_jax.rollout import starts
+
+AT_ONCE = 250
+"""So many rollouts have their dense sensitivities in memory at once in the textbook form."""
+
+Program = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One measurement."""
+
+    quantity: str  # one of PROGRAMS
+    environment: str
+    batch: int
+    horizon: int
+    with_textbook: bool = False
+    settings: tuple[tuple[str, Any], ...] = ()  # of the environment
+
+    def make(self) -> Environment:
+        """Its environment."""
+        return envs.make(self.environment, horizon=self.horizon, **dict(self.settings))
+
+
+def swings(env: Environment, batch: int) -> jax.Array:
+    """(batch, T, A) [m/s] smooth actions: sinusoids of random phase, whose amplitudes reach up to half the limit."""
+    key_amplitude, key_phase = jax.random.split(jax.random.key(1))
+    shape = (batch, 1, env.action_size)
+    amplitude = jax.random.uniform(key_amplitude, shape, minval=-0.5, maxval=0.5) * env.action_limit[None, None]
+    phase = jax.random.uniform(key_phase, shape, maxval=2 * jnp.pi)
+    time = env.time_step * jnp.arange(env.horizon)[None, :, None]
+    return amplitude * jnp.sin(2 * jnp.pi * time + phase)
+
+
+def simulate(env: Environment, batch: int) -> dict[str, Program]:
+    """Returns of given actions."""
+    args = (env, *inputs(env, batch))
+
+    def ours(env, states, actions):
+        return jax.vmap(lambda state, actions: pods_jax.replay(env, state, actions).reward)(states, actions)
+
+    def naive(env, states, actions):
+        def reward(state, actions):
+            return jax.vmap(env.reward)(textbook.simulate(env, state, actions), actions)
+
+        return jax.vmap(reward)(states, actions)
+
+    return {"pods_jax": (ours, args), "textbook": (naive, args)}
+
+
+def differentiate(env: Environment, batch: int) -> dict[str, Program]:
+    """Derivatives of all steps of known trajectories; in the textbook form of all states by all actions."""
+    states, actions = inputs(env, batch)
+    played = jax.jit(jax.vmap(lambda state, actions: pods_jax.replay(env, state, actions)))(states, actions)
+
+    def ours(env, states, played):
+        def models(state, played):
+            return jax.vmap(env.linearize)(starts(state, played.state), played.action, played.state)
+
+        return jax.vmap(models)(states, played)
+
+    def naive(env, states, actions):
+        def size(pair):  # a sum of squares, since all of them would not fit into memory at once
+            return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(textbook.jacobian(env, *pair)))
+
+        return jax.lax.map(size, (states, actions), batch_size=min(batch, AT_ONCE))
+
+    return {"pods_jax": (ours, (env, states, played)), "textbook": (naive, (env, states, actions))}
+
+
+def improve(env: Environment, batch: int) -> dict[str, Program]:
+    """One second-order improvement: rollout, sensitivities, step within the limits, line search."""
+    args = (env, *inputs(env, batch))
+
+    def ours(env, states, actions):
+        def better(state, actions):
+            found = pods_jax.improve(env, state, actions, method="riccati")
+            return found.actions, found.value
+
+        return jax.vmap(better)(states, actions)
+
+    def naive(env, states, actions):
+        return jax.lax.map(
+            lambda pair: textbook.improve(env, *pair), (states, actions), batch_size=min(batch, AT_ONCE)
+        )
+
+    return {"pods_jax": (ours, args), "textbook": (naive, args)}
+
+
+def epoch(env: Environment, batch: int) -> dict[str, Program]:
+    """One epoch of PODS with its default settings: improvement, regression, guard."""
+    algorithm = algorithms.make("pods", env, batch_size=batch, guard_size=min(200, batch))
+    return {"pods_jax": (algorithm.update, (jax.jit(algorithm.init)(jax.random.key(0)),))}
+
+
+def inputs(env: Environment, batch: int) -> tuple[Any, jax.Array]:
+    """Initial states, leaves (batch, ...), and actions (batch, T, A)."""
+    states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), batch))
+    return states, swings(env, batch)
+
+
+PROGRAMS: Mapping[str, Callable[[Environment, int], dict[str, Program]]] = {
+    "simulate": simulate,
+    "differentiate": differentiate,
+    "improve": improve,
+    "epoch": epoch,
+}
+
+PENDULUMS_AND_ROPE = ("pendulum_2d", "pendulum_3d", "double_pendulum_3d", "rope_3d")
+
+
+BATCHES = (1, 50, 500, 2000, 8000, 16000)
+
+
+def suites() -> dict[str, list[Case]]:
+    """The named collections of cases; "smoke" takes seconds and shows that everything runs."""
+    forms = ("simulate", "differentiate", "improve")
+    return {
+        "smoke": [Case(form, "pendulum_2d", 10, 5, form != "epoch") for form in PROGRAMS],
+        "textbook": [Case(form, name, 4000, 50, True) for name in PENDULUMS_AND_ROPE for form in forms],
+        "horizon": [Case("improve", "pendulum_2d", 200, horizon) for horizon in (25, 50, 100, 200, 400, 800)],
+        "batch": [
+            Case(form, "pendulum_2d", batch, 50) for form in forms for batch in (1, 50, 500, 2000, 8000, 16000)
+        ],
+        "points": [
+            Case("simulate", "rope_3d", 200, 50, settings=(("num_points", count),)) for count in (5, 10, 20, 40)
+        ],
+        "environments": [Case(form, name, 100, 50) for name in envs.names() for form in forms],
+        "epochs": [Case("epoch", name, 400, 50) for name in PENDULUMS_AND_ROPE],
+    }
+
+
+def records(cases: Iterable[Case], budget: float, announce: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """Measures the cases one after the other; one record, a flat dictionary, for each form of each."""
+    found = []
+    for case in cases:
+        env = case.make()
+        programs = PROGRAMS[case.quantity](env, case.batch)
+        if not case.with_textbook:
+            programs = {"pods_jax": programs["pods_jax"]}
+        timings = measure(programs, budget)
+        for form, timing in timings.items():
+            record = dataclasses.asdict(case) | {"form": form, "task": env.task} | dataclasses.asdict(timing)
+            record["steps_per_second"] = case.batch * case.horizon / timing.seconds
+            record["times_faster"] = timings["textbook"].seconds / timing.seconds if case.with_textbook else None
+            announce(record)
+            found.append(record)
+    return found

@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from pods_jax.benchmarks import cases
+from scripts import benchmark
+
+
+@pytest.mark.slow
+def test_the_smoke_suite_leaves_records_a_table_and_a_figure(tmp_path):
+    out = tmp_path / "new" / "records.json"
+    assert benchmark.main(["benchmark.py", "--suites=smoke", f"--out={out}", "--budget=0.1"]) == 0
+    book = json.loads(out.read_text())
+    assert {record["quantity"] for record in book["records"]} == set(cases.PROGRAMS)
+    assert all(record["seconds"] > 0 and record["memory"] > 0 for record in book["records"])
+    assert book["limits"]["operations_per_second"] > 1e8
+    assert len(out.with_suffix(".md").read_text().splitlines()) == 5 + len(book["records"])
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def test_an_unknown_suite_is_refused(tmp_path, capsys):
+    assert benchmark.main(["benchmark.py", "--suites=smok", f"--out={tmp_path / 'x.json'}"]) == 2
+    assert "smoke" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_every_case_is_one_that_can_be_made():
+    for suite in cases.suites().values():
+        for case in suite:
+            assert case.quantity in cases.PROGRAMS
+            assert case.make().horizon == case.horizon
