@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from pods_jax import checkpoints, checks, manifest, metrics, plotting, rendering
+from pods_jax import checkpoints, checks, manifest, metrics, parallel, plotting, rendering
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check, differences
@@ -35,16 +35,21 @@ def run(
     workdir: str | os.PathLike[str],
     console: Console | None = None,
     resume: str = "auto",
+    num_devices: int = 1,
 ) -> dict[str, float]:
     """Trains in `workdir` as far as `config.num_epochs` says, evaluates, and returns the evaluation.
 
     A folder with a checkpoint is continued, exactly as if it had never stopped, or only evaluated if it is
-    trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). Raises InputError
+    trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). num_devices:
+    among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. Raises InputError
     before anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and
     for one that holds a run with other settings. SIGTERM and Ctrl-C raise Interrupted after the running epochs.
     """
     console = console or make_console()
     configuration, folder = prepare(config, workdir, resume)
+    devices = parallel.choose(num_devices)
+    with parallel.on(devices):  # refuses what cannot be divided among them
+        jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
     with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
         check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
         console.print(f"{_title(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
@@ -56,7 +61,13 @@ def run(
         if progress.epoch < configuration.num_epochs:
             env = configuration.algorithm.env
             train_state = train_safely(
-                configuration, folder, console, lambda policy: monitor(env, policy, test_bed), interruption, progress
+                configuration,
+                folder,
+                console,
+                lambda policy: monitor(env, policy, test_bed),
+                interruption,
+                progress,
+                devices,
             )
             progress = Progress(configuration.num_epochs, train_state)
         numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from pods_jax import parallel
 from pods_jax.types import Key
 
 AVERAGING = 8.0
@@ -86,6 +87,7 @@ def fit(
         if size < total:
             chosen = order[index % num_batches]
             batch = jax.tree.map(lambda leaf: leaf[chosen], samples)
+        batch = parallel.spread(batch)
         loss, gradient = jax.value_and_grad(regression_loss, argnums=1)(apply, learner.params, batch, horizon)
         updates, optimizer_state = optimizer.update(gradient, learner.optimizer_state, learner.params)
         rate = learning_rate(learner.num_steps).astype(loss.dtype)

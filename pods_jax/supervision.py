@@ -8,7 +8,7 @@ disk.
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,7 @@ def train_safely(
     measure: Measure,
     interruption: Interruption,
     progress: Progress,
+    devices: Sequence[jax.Device] = (),
 ) -> Any:
     """Trains from `progress` to the end and returns the train state.
 
@@ -72,7 +73,7 @@ def train_safely(
             ProgressDisplay(console, configuration.num_epochs, progress.epoch) as display,
             metrics.MetricsWriter(folder.metrics, folder.events, -1 if fresh else progress.epoch) as writer,
         ):
-            observer = _Observer(configuration, folder, measure, interruption, writer, display, progress)
+            observer = _Observer(configuration, folder, measure, interruption, writer, display, progress, devices)
             try:
                 return observer.train()
             except _Failed as failure:
@@ -94,6 +95,7 @@ class _Observer:
     writer: metrics.MetricsWriter
     display: ProgressDisplay
     progress: Progress  # the last sound one
+    devices: Sequence[jax.Device]
 
     def train(self) -> Any:
         """Trains to the end and returns the train state; raises _Failed, `progress` being what to go back to."""
@@ -110,6 +112,7 @@ class _Observer:
             train_state=state,
             first_epoch=self.progress.epoch,
             announce=self.display.announce,
+            devices=self.devices,
         )[0]
 
     @property

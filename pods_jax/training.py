@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, memory
+from pods_jax import checks, memory, parallel
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.types import Key
 
@@ -39,21 +39,24 @@ def train(
     train_state: Any = None,
     first_epoch: int = 0,
     announce: Callable[[str], None] = lambda message: None,
+    devices: Sequence[jax.Device] = (),
 ) -> tuple[Any, list[dict[str, Any]]]:
     """Trains for `num_epochs` epochs; returns the train state and the metrics of each epoch.
 
     key: for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after each
     chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
-    announce: told when compilation starts and ends. The epoch is traced and compiled once, whatever the number
-    of epochs. Raises InputError on counts that are not allowed, and where an epoch does not fit into memory.
+    announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
+    The epoch is traced and compiled once, whatever the number of epochs. Raises InputError on counts that are not
+    allowed, and where an epoch does not fit into memory.
     """
     checks.integer("num_epochs", num_epochs, at_least=1)
     checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
     checks.integer("first_epoch", first_epoch, at_least=0)
     started = time.perf_counter()
     announce("compiling the training program ...")
-    state = jax.jit(algorithm.init)(key) if train_state is None else train_state
-    run_chunk = compile_chunk(algorithm, state, epochs_per_chunk)
+    with parallel.on(devices):
+        state = jax.jit(algorithm.init)(key) if train_state is None else parallel.copied(train_state, devices)
+        run_chunk = compile_chunk(algorithm, state, epochs_per_chunk)
     compile_seconds = time.perf_counter() - started
     size = memory.check(run_chunk, jax.devices()[0])
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")

@@ -25,11 +25,16 @@ def main(argv: Sequence[str]) -> int:
     resume = flags.DEFINE_string(
         "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
     )
+    num_devices = flags.DEFINE_integer(
+        "num_devices", 1, "Devices among which rollouts are divided; 0 takes all.", flag_values=values
+    )
     dry_run = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
 
     def command() -> None:
-        act = rehearsal.rehearse if dry_run.value else experiment.run
-        act(cli.config_dict(config), workdir.value, resume=resume.value)
+        if dry_run.value:
+            rehearsal.rehearse(cli.config_dict(config), workdir.value, resume=resume.value)
+        else:
+            experiment.run(cli.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value)
 
     return cli.run(command, values, argv, about=str(__doc__))
 

@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # A module imports strictly lower layers and its own package. A new module has to be given its place here.
 LAYERS = (
     ("checks", "types", "unroll", "digests", "interruption", "manifest"),
-    ("linalg",),
+    ("linalg", "parallel"),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import checks, parallel
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.guard import guard
 from pods_jax.algorithms.ledger import ledger
@@ -94,6 +94,8 @@ class Pods:
         params = self.network.init(key_params, jnp.zeros(self.env.observation_size, limit.dtype), limit)
         guard_states: Any = ()
         guard_value = jnp.asarray(-jnp.inf, limit.dtype)
+        for field in ("batch_size", "guard_size"):
+            parallel.check(f"algorithm.{field}", getattr(self.config, field))
         if self.config.guard_size:
             guard_states = sample_states(self.env, key_guard, self.config.guard_size)
             guard_value = jnp.mean(self.returns(params, guard_states))
@@ -107,10 +109,8 @@ class Pods:
         """One epoch of Algorithm 1."""
         key, key_states, key_fit = jax.random.split(state.key, 3)
         starts = self.initial_states(state, key_states)
-        samples, better, healthy = jax.lax.map(
-            lambda start: self.improve_one(state.learner.average, start),
-            starts,
-            batch_size=self.config.chunk_size or self.config.batch_size,
+        samples, better, healthy = parallel.gathered(
+            parallel.divided(self.improve_all)(state.learner.average, starts)
         )
         fitted, losses = self.fit(state.learner, flatten_lessons(samples, healthy), key_fit)
         returns = self.returns(fitted.average, starts)
@@ -131,6 +131,12 @@ class Pods:
         if not self.config.guard_size:
             return drawn
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
+
+    def improve_all(self, params: Any, starts: Any) -> tuple[Samples, Improvement, jax.Array]:
+        """`improve_one` from many initial states, leaves (k, ...), `chunk_size` of them at once."""
+        count = jax.tree.leaves(starts)[0].shape[0]
+        at_once = min(self.config.chunk_size or count, count)
+        return jax.lax.map(lambda start: self.improve_one(params, start), starts, batch_size=at_once)
 
     def improve_one(self, params: Any, start: Any) -> tuple[Samples, Improvement, jax.Array]:
         """A rollout from `start`, improved: what to learn from it, the improvement, and whether it is healthy."""
@@ -172,8 +178,12 @@ class Pods:
 
     def returns(self, params: Any, states: Any) -> jax.Array:
         """(k,) the returns of a policy from initial states, leaves (k, ...)."""
-        trajectories = jax.vmap(lambda state: rollout(self.env, self.policy_of(params), state))(states)
-        return jnp.sum(trajectories.reward, axis=-1)
+
+        def follow(params, states):
+            trajectories = jax.vmap(lambda state: rollout(self.env, self.policy_of(params), state))(states)
+            return jnp.sum(trajectories.reward, axis=-1)
+
+        return parallel.gathered(parallel.divided(follow)(params, states))
 
 
 def standardize_once(learner: Learner, observations: jax.Array) -> Learner:

@@ -116,7 +116,7 @@ FAULTS = (
     algorithm(25, "a word in a tuple", "hidden_sizes=(8,'a')", r"hidden_sizes = \(8, 'a'\): must be a whole number"),
     Fault(26, "a seed that jax would wrap", (*NEW, "--config.seed=4294967296"), "at most 4294967295", 2),
     env(27, "an unknown environment", "name=pendulm2d", "did you mean 'pendulum_2d'"),
-    Fault(28, "a batch that devices do not divide", reason="nothing is divided among devices; chunk_size may be any"),
+    Fault(28, "a batch that devices do not divide", tested_by=("test_each_device_has_loops_of_its_own",)),
     Fault(29, "a configuration file that raises", tested_by=("test_a_failing_configuration_file_is_one_line",)),
     Fault(29, "a missing configuration file", ("--workdir={new}", "--config=no.py"), "cannot be read", 2),
     Fault(30, "an extra argument", (*NEW, "extra"), "unexpected argument 'extra'", 2),
