@@ -4,6 +4,7 @@ Everything here is written for one trajectory and compiled; use `jax.vmap` for a
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ class Improvement:
     gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for "first_order"
     curvature: jax.Array  # (T, A, A) how much an error of one action costs; identity for "first_order"
     slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
+    num_trials: jax.Array  # () int32, trajectories that the line searches simulated
 
 
 def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
@@ -89,7 +91,8 @@ def improve_trajectory(
         return better
 
     def again(_, better):
-        return _improve(env, state, better.actions, better.state, better.value, method, damping)
+        best = _improve(env, state, better.actions, better.state, better.value, method, damping)
+        return dataclasses.replace(best, num_trials=best.num_trials + better.num_trials)
 
     return jax.lax.fori_loop(1, num_steps, again, better).replace(value_before=better.value_before)
 
@@ -112,6 +115,7 @@ def optimize(
     def advance(carry):
         best, _, count = carry
         better = improve_once(best.actions, best.state, best.value)
+        better = dataclasses.replace(better, num_trials=best.num_trials + better.num_trials)
         gained = better.value - better.value_before
         return better, ~(gained > tolerance * jnp.abs(better.value)), count + 1
 
@@ -141,6 +145,7 @@ def _improve(
         gains=direction.gains,
         curvature=direction.curvature,
         slope=direction.slope,
+        num_trials=after.num_trials,
     )
 
 
@@ -188,7 +193,7 @@ def _check_actions(env: Environment, actions: jax.Array) -> None:
 def _problem(env, unravel, start, actions, states) -> trajopt.Problem:
     return trajopt.Problem(
         dynamics=lambda vector, action: ravel_pytree(env.step(unravel(vector), action))[0],
-        objective=_objective(env, unravel),
+        objective=objective(env, unravel),
         linearize=lambda vector, action, after: env.linearize(unravel(vector), action, unravel(after)),
         state=start,
         actions=actions,
@@ -198,7 +203,8 @@ def _problem(env, unravel, start, actions, states) -> trajopt.Problem:
     )
 
 
-def _objective(env, unravel) -> trajopt.Objective:
+def objective(env: Environment, unravel: Callable[[jax.Array], Any]) -> trajopt.Objective:
+    """What a step costs, as a function of the flattened next state, and the action."""
     if env.functions.reward is None:
         return trajopt.least_squares(lambda vector, action: env.residual(unravel(vector), action))
     return trajopt.differentiable(lambda vector, action: -env.reward(unravel(vector), action))

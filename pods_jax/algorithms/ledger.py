@@ -22,6 +22,9 @@ def ledger(
 ) -> Metrics:
     """Metrics of an epoch of k rollouts; means are over healthy rollouts.
 
+    environment_steps counts what was simulated: the rollouts of the policy, the trials of the line searches, and the
+    rollouts of the fitted policy. Derivatives along a trajectory that was simulated are no steps.
+
     better: improvements, leaves (k, ...). healthy: (k,). losses: of each gradient step. value_fitted: (k,) return
     of the fitted policy from the same initial states.
     """
@@ -46,6 +49,7 @@ def ledger(
         "unhealthy_rollouts": jnp.sum(~healthy),
         "fit_loss_before": losses[0],
         "fit_loss": losses[-1],
+        "environment_steps": env.horizon * (2 * healthy.shape[0] + jnp.sum(better.num_trials)),
         "guard_value": guarded.value,
         "guard_acted": guarded.acted,
     }

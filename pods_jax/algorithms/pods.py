@@ -20,13 +20,15 @@ import optax
 from flax import struct
 
 from pods_jax import checks, parallel
+from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.common import Actor, make_actor, sample_states
 from pods_jax.algorithms.guard import guard
 from pods_jax.algorithms.ledger import ledger
 from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
-from pods_jax.networks import PolicyNetwork, standardize
+from pods_jax.networks import standardize
 from pods_jax.rollout import Improvement, improve_trajectory, rollout
 from pods_jax.trajopt import DIRECTIONS
 from pods_jax.types import Key, Metrics, Policy
@@ -74,7 +76,7 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
             f"algorithm.damping = {config.damping}: must be greater than 0 where only the last reward counts, since "
             "all actions but the last cost nothing by themselves; try 1e-3"
         )
-    pods = Pods(env, config, PolicyNetwork(config.hidden_sizes, env.action_size), optax.scale_by_adam())
+    pods = Pods(env, config, make_actor(env, config.hidden_sizes), optax.scale_by_adam())
     return Algorithm("pods", env, config, pods.init, pods.update, pods.policy)
 
 
@@ -84,16 +86,14 @@ class Pods:
 
     env: Environment
     config: Config
-    network: PolicyNetwork
+    actor: Actor
     optimizer: optax.GradientTransformation
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""
-        key_params, key_guard, key_epochs = jax.random.split(key, 3)
-        limit = self.env.action_limit
-        params = self.network.init(key_params, jnp.zeros(self.env.observation_size, limit.dtype), limit)
+        params, key_guard, key_epochs = self.actor.init(key)
         guard_states: Any = ()
-        guard_value = jnp.asarray(-jnp.inf, limit.dtype)
+        guard_value = jnp.asarray(-jnp.inf, self.env.action_limit.dtype)
         for field in ("batch_size", "guard_size"):
             parallel.check(f"algorithm.{field}", getattr(self.config, field))
         if self.config.guard_size:
@@ -103,7 +103,7 @@ class Pods:
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state."""
-        return self.policy_of(state.params)
+        return self.actor.policy(state.params)
 
     def update(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch of Algorithm 1."""
@@ -141,7 +141,7 @@ class Pods:
     def improve_one(self, params: Any, start: Any) -> tuple[Samples, Improvement, jax.Array]:
         """A rollout from `start`, improved: what to learn from it, the improvement, and whether it is healthy."""
         config = self.config
-        visited = rollout(self.env, self.policy_of(params), start)
+        visited = rollout(self.env, self.actor.policy(params), start)
         better = improve_trajectory(self.env, start, visited, method=config.method, damping=config.damping)
         samples = lessons(self.env, start, visited, better, config.regression, config.improved_share)
         return samples, better, is_healthy(self.env, start, visited, better)
@@ -151,7 +151,7 @@ class Pods:
         if self.config.standardize:
             learner = standardize_once(learner, samples.observation)
         return fit(
-            self.apply,
+            self.actor.apply,
             self.optimizer,
             self.learning_rate,
             learner,
@@ -167,23 +167,9 @@ class Pods:
         epochs = num_steps / self.config.gradient_steps
         return self.config.learning_rate / (1 + epochs / LEARNING_RATE_EPOCHS)
 
-    def apply(self, params: Any, observation: jax.Array) -> jax.Array:
-        """(..., A) [m/s] the actions of the network."""
-        actions: Any = self.network.apply(params, observation, self.env.action_limit)
-        return actions
-
-    def policy_of(self, params: Any) -> Policy:
-        """The network with its parameters, as a pytree."""
-        return jax.tree_util.Partial(self.apply, params)
-
     def returns(self, params: Any, states: Any) -> jax.Array:
         """(k,) the returns of a policy from initial states, leaves (k, ...)."""
-
-        def follow(params, states):
-            trajectories = jax.vmap(lambda state: rollout(self.env, self.policy_of(params), state))(states)
-            return jnp.sum(trajectories.reward, axis=-1)
-
-        return parallel.gathered(parallel.divided(follow)(params, states))
+        return parallel.gathered(parallel.divided(self.actor.returns)(params, states))
 
 
 def standardize_once(learner: Learner, observations: jax.Array) -> Learner:
@@ -196,36 +182,22 @@ def standardize_once(learner: Learner, observations: jax.Array) -> Learner:
     return dataclasses.replace(learner, params=chosen(learner.params), average=chosen(learner.average))
 
 
-def sample_states(env: Environment, key: Key, count: int) -> Any:
-    """`count` random initial states, leaves (count, ...); the key is consumed."""
-    return jax.vmap(env.reset)(jax.random.split(key, count))
-
-
 def validate(config: Config) -> Config:
     """The config with "auto" resolved; raises InputError naming a setting that is not allowed."""
-    for field in ("batch_size", "gradient_steps"):
-        checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
-    for field in ("guard_size", "minibatch_size", "chunk_size"):
-        checks.integer(f"algorithm.{field}", getattr(config, field), at_least=0)
+    common.check_counts(config, "batch_size", "gradient_steps")
+    common.check_counts(config, "guard_size", "minibatch_size", "chunk_size", at_least=0)
     checks.boolean("algorithm.standardize", config.standardize)
     checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.damping", config.damping, at_least=0.0)
-    if checks.number("algorithm.improved_share", config.improved_share, at_least=0.0) > 1:
-        raise checks.InputError(f"algorithm.improved_share = {config.improved_share}: must be at most 1")
+    common.check_share("improved_share", config.improved_share)
     checks.choice("algorithm.method", config.method, DIRECTIONS)
     checks.choice("algorithm.regression", config.regression, REGRESSIONS)
-    if not isinstance(config.hidden_sizes, tuple | list) or not config.hidden_sizes:
-        raise checks.InputError(
-            f"algorithm.hidden_sizes = {config.hidden_sizes!r}: must be a non-empty tuple of whole numbers"
-        )
-    for index, size in enumerate(config.hidden_sizes):
-        checks.integer(f"algorithm.hidden_sizes[{index}]", size, at_least=1)
     regression = config.regression
     if regression == "auto":
         regression = "improved_states" if config.method == "first_order" else "visited_states"
     return dataclasses.replace(
         config,
         regression=regression,
-        hidden_sizes=tuple(config.hidden_sizes),
+        hidden_sizes=common.check_hidden_sizes(config.hidden_sizes),
         guard_size=min(config.guard_size, config.batch_size),
     )

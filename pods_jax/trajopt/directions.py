@@ -59,20 +59,20 @@ def first_order(problem: Problem, damping: float = 0.0) -> Direction:
     horizon, num_actions = problem.actions.shape
     gains = jnp.zeros((horizon, num_actions, problem.state.shape[0]), gradient.dtype)
     curvature = jnp.broadcast_to(jnp.eye(num_actions, dtype=gradient.dtype), (horizon, num_actions, num_actions))
-    lower, upper = _bounds(problem)
+    lower, upper = bounds(problem)
     slope = jnp.sum(gradient * jnp.clip(-gradient, lower, upper))
     return Direction(-gradient, gains, curvature, slope, closed_loop=False)
 
 
 def gauss_newton(problem: Problem, damping: float = 0.0) -> Direction:
     """Dense Gauss-Newton, Eq. 13-14: H = sum_t (ds_t/da)' c_ss (ds_t/da) + c_aa + coupling, ds/da by forward mode."""
-    models = _models(problem)
-    return _dense_step(problem, models, *_dense_model(problem, *models), damping)
+    step_models = models(problem)
+    return _dense_step(problem, step_models, *_dense_model(problem, *step_models), damping)
 
 
 def riccati(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop."""
-    feedback = solve_lqr(*_models(problem), *_bounds(problem), damping)
+    feedback = solve_lqr(*models(problem), *bounds(problem), damping)
     return Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
 
 
@@ -94,7 +94,7 @@ def newton(problem: Problem, damping: float = 0.0) -> Direction:
     magnitudes = jnp.abs(eigenvalues)
     floor = size * jnp.finfo(flat.dtype).eps * jnp.max(magnitudes)
     definite = (vectors * jnp.maximum(magnitudes, floor)[None]) @ vectors.T
-    return _dense_step(problem, _models(problem), definite, gradient, damping)
+    return _dense_step(problem, models(problem), definite, gradient, damping)
 
 
 DIRECTIONS: dict[str, Callable[..., Direction]] = {
@@ -112,16 +112,16 @@ def get(method: str) -> Callable[..., Direction]:
 
 def _dense_step(
     problem: Problem,
-    models: tuple[LinearModel, Quadratic],
+    step_models: tuple[LinearModel, Quadratic],
     hessian: jax.Array,
     gradient: jax.Array,
     damping: float,
 ) -> Direction:
     shape = problem.actions.shape
-    lower, upper = _bounds(problem)
+    lower, upper = bounds(problem)
     damped = hessian + damping * jnp.eye(gradient.shape[0], dtype=gradient.dtype)
     change = minimize_in_box(damped, gradient, lower.reshape(-1), upper.reshape(-1)).x
-    feedback = solve_lqr(*models, lower, upper, damping)  # compiled away where nobody uses the gains
+    feedback = solve_lqr(*step_models, lower, upper, damping)  # compiled away where nobody uses the gains
     return Direction(
         change=change.reshape(shape),
         gains=feedback.gains,
@@ -131,7 +131,7 @@ def _dense_step(
     )
 
 
-def _models(problem: Problem) -> tuple[LinearModel, Quadratic]:
+def models(problem: Problem) -> tuple[LinearModel, Quadratic]:
     """Of all steps: leaves have a leading T."""
     model = jax.vmap(problem.linearize)(problem.starts, problem.actions, problem.states)
     cost = jax.vmap(problem.objective.quadratize)(problem.states, problem.actions)
@@ -167,7 +167,7 @@ def _cost_of_actions(problem: Problem) -> Callable[[jax.Array], jax.Array]:
     return lambda actions: total_cost(problem.dynamics, cost, problem.state, actions, problem.weights)
 
 
-def _bounds(problem: Problem) -> tuple[jax.Array, jax.Array]:
+def bounds(problem: Problem) -> tuple[jax.Array, jax.Array]:
     """(T, A) twice: by how much each action may change; never excludes zero, even if rounding would."""
     lower = jnp.minimum(-problem.limit[None] - problem.actions, 0.0)
     upper = jnp.maximum(problem.limit[None] - problem.actions, 0.0)

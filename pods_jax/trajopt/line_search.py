@@ -21,6 +21,7 @@ class Followed:
     states: jax.Array  # (T, n)
     cost: jax.Array  # () never above the cost before
     step_size: jax.Array  # () in {1, 1/2, 1/4, ..., 0}
+    num_trials: jax.Array  # () int32, trajectories simulated
 
 
 def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
@@ -35,10 +36,10 @@ def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
         best, trial_size = carry
         trial = _apply(problem, direction, trial_size)
         better = trial.cost < cost  # False for NaN
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, best)
-        return best, trial_size / 2
+        taken = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, best)
+        return taken.replace(num_trials=best.num_trials + 1), trial_size / 2
 
-    none = Followed(problem.actions, problem.states, cost, jnp.zeros_like(cost))
+    none = Followed(problem.actions, problem.states, cost, jnp.zeros_like(cost), jnp.asarray(0, jnp.int32))
     return jax.lax.while_loop(unfinished, halve, (none, jnp.ones_like(cost)))[0]
 
 
@@ -54,4 +55,4 @@ def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> Foll
 
     inputs = (problem.actions, problem.starts, direction.change, direction.gains, problem.weights)
     actions, states, costs = jax.lax.scan(advance, problem.state, inputs)[1]
-    return Followed(actions, states, jnp.sum(costs), step_size)
+    return Followed(actions, states, jnp.sum(costs), step_size, jnp.asarray(1, jnp.int32))

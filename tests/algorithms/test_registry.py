@@ -1,0 +1,122 @@
+"""What holds for every algorithm of the registry."""
+
+import dataclasses
+import importlib
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pods_jax import InputError, algorithms, checkpoints, experiment, train
+from pods_jax.algorithms import Algorithm
+from pods_jax.configuration import check
+from tests.algorithms.linear import make_linear
+
+NAMES = algorithms.names()
+
+# Small enough for a test, and enough to learn the linear environment. Others learn it with their defaults.
+SMALL = {
+    "pods": ({"batch_size": 16, "guard_size": 8, "gradient_steps": 30, "minibatch_size": 0}, 5),
+    "bptt": ({"batch_size": 160, "minibatch_size": 16}, 5),
+    "gps": ({"batch_size": 16, "gradient_steps": 30, "minibatch_size": 0}, 5),
+    "shac": ({"batch_size": 160, "minibatch_size": 16, "window": 3, "critic_sizes": (16,)}, 5),
+}
+TINY = {
+    "pods": {"batch_size": 8, "guard_size": 4, "gradient_steps": 4, "minibatch_size": 16},
+    "bptt": {"batch_size": 8, "minibatch_size": 4},
+    "gps": {"batch_size": 4, "gradient_steps": 4, "minibatch_size": 16},
+    "shac": {"batch_size": 8, "minibatch_size": 4, "window": 3, "critic_sizes": (8,), "critic_steps": 2},
+}
+
+
+def hidden(name, size):
+    return {"hidden_sizes": (size, size)} if "hidden_sizes" in algorithms.settings(name) else {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_algorithm_lowers_the_cost_by_half_on_a_linear_environment(name):
+    env = make_linear()
+    settings, epochs = SMALL.get(name, ({}, 5))
+    algorithm = algorithms.make(name, env, **hidden(name, 32) | settings)
+    starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(100), 64))
+    state, history = train(algorithm, jax.random.key(0), epochs, epochs_per_chunk=epochs)
+    untrained, trained = (
+        -mean_return(algorithm, each, starts) for each in (algorithm.init(jax.random.key(0)), state)
+    )
+    assert 0 < trained < untrained / 2
+    for row in history:
+        assert row["environment_steps"] > 0
+        assert row["environment_steps"] % env.horizon == 0
+        assert row["unhealthy_rollouts"] == 0
+        assert any("loss" in field for field in row)
+
+
+def mean_return(algorithm, state, starts):
+    policy = jax.tree_util.Partial(algorithm.policy(state))
+
+    def advance(state, _):
+        action = policy(algorithm.env.observe(state))
+        after = algorithm.env.step(state, action)
+        return after, algorithm.env.reward(after, action)
+
+    rewards = jax.vmap(lambda start: jax.lax.scan(advance, start, length=algorithm.env.horizon)[1])(starts)
+    return float(jnp.mean(jnp.sum(rewards, axis=1)))
+
+
+def test_all_start_from_the_same_policy():
+    env = make_linear()
+    observations = jax.random.normal(jax.random.key(1), (5, env.observation_size))
+    actions = {}
+    for name in NAMES:
+        algorithm = algorithms.make(name, env, **hidden(name, 16) | TINY.get(name, {}))
+        actions[name] = jax.vmap(algorithm.policy(algorithm.init(jax.random.key(3))))(observations)
+    for name in NAMES:
+        np.testing.assert_allclose(actions[name], actions["pods"], rtol=1e-12)
+    assert np.all(actions["pods"] != 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_few_and_unknown_ones_are_refused(name):
+    module = importlib.import_module(f"pods_jax.algorithms.{name}")
+    assert len(dataclasses.fields(module.Config)) <= 12
+    with pytest.raises(InputError, match="batch_sze"):
+        algorithms.make(name, make_linear(), batch_sze=3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_configuration_file_repeats_no_defaults(name):
+    assert pathlib.Path(__file__).parents[2].joinpath("configs", f"{name}.py").exists()
+    config = importlib.import_module(f"configs.{name}").get_config().to_dict()
+    assert config["algorithm"] == {"name": name, **algorithms.settings(name)}
+    assert isinstance(check(config).algorithm, Algorithm)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_that_is_continued_ends_at_the_same_bits(name, tmp_path):
+    config = {
+        "env": {"name": "pendulum_2d", "task": "stop", "horizon": 6},
+        "algorithm": {"name": name, **hidden(name, 8), **TINY.get(name, {})},
+        "seed": 2,
+        "num_epochs": 12,
+        "evaluate_every": 5,
+        "num_test_rollouts": 4,
+        "search_optimum": False,
+    }
+    whole = experiment.run(config, tmp_path / "whole")
+    experiment.run(config | {"num_epochs": 5}, tmp_path / "parts")
+    parts = experiment.run(config, tmp_path / "parts")
+    assert parts["return_mean"] == whole["return_mean"]
+    like = experiment.fresh_state(check(config))
+    first, second = (
+        checkpoints.restore(tmp_path / folder / "checkpoints", like).state for folder in ("whole", "parts")
+    )
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    for one, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        assert raw(one).tobytes() == raw(other).tobytes()
+
+
+def raw(leaf):
+    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
