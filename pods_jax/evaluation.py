@@ -59,7 +59,8 @@ def evaluate(
     """Metrics of a policy on the test bed of `num_rollouts` initial states.
 
     return_mean, return_std: of the return. terminal_kinetic_energy [J], terminal_distance [m], action_magnitude
-    [m/s]: means over the bed, of the final state, the final state, and all actions. optimum_mean, optimality_gap:
+    [m/s]: means over the bed, of the final state, the final state, and all actions; with `_std` their standard
+    deviations over the bed. optimum_mean, optimality_gap:
     see the module. nonconverged_steps: steps whose implicit equation was not solved. nonfinite_rollouts: rollouts
     with a NaN. test_bed: made anew from `num_rollouts` and `seed` if not given.
     """
@@ -121,6 +122,12 @@ def _numbers(env: Environment, test_bed: TestBed, trajectories: Trajectory) -> d
     return {name: float(value) for name, value in summary.items()}
 
 
+def _spread(named: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Mean and standard deviation of each quantity (k,) over the bed."""
+    means = {name: jnp.mean(values) for name, values in named.items()}
+    return means | {f"{name}_std": jnp.std(values) for name, values in named.items()}
+
+
 @jax.jit
 def _rollouts(env: Environment, policy: Policy, states: Any) -> Trajectory:
     return jax.vmap(lambda state: rollout(env, policy, state))(states)
@@ -136,8 +143,8 @@ def _summarize(env: Environment, states: Any, trajectories: Trajectory) -> dict[
     return {
         "return_mean": jnp.mean(returns),
         "return_std": jnp.std(returns),
-        **{f"terminal_{name}": jnp.mean(values) for name, values in measured.items()},
-        "action_magnitude": jnp.mean(jnp.sqrt(jnp.sum(trajectories.action**2, axis=-1))),
+        **_spread({f"terminal_{name}": values for name, values in measured.items()}),
+        **_spread({"action_magnitude": jnp.mean(jnp.sqrt(jnp.sum(trajectories.action**2, axis=-1)), axis=1)}),
         "nonconverged_steps": jnp.sum(~(errors <= 1)),
         "nonfinite_rollouts": jnp.sum(~jnp.isfinite(returns)),
     }

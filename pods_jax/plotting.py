@@ -88,3 +88,43 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
     figure.legend(handles, variants, loc="outside lower center", ncols=len(variants))
     return figure
+
+
+def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: bool = False) -> "Figure":
+    """Draws a quantity of the test bed against the simulated steps, one panel for each environment and task.
+
+    records: of `pods_jax.reproduction`. A line is the mean over the seeds of a variant; its band is half a standard
+    deviation of the bed, on the upper side only, as in the figures of the paper. The dashed line of a panel of
+    returns is the best return there is, by trajectory optimization.
+    """
+    from matplotlib.figure import Figure
+
+    panels = sorted({(record["environment"], record["task"]) for record in records})
+    variants = list(dict.fromkeys(record["variant"] for record in records))
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.0 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        chosen = [record for record in records if (record["environment"], record["task"]) == panel]
+        for index, variant in enumerate(variants):
+            _draw_variant(axes, [record for record in chosen if record["variant"] == variant], quantity, f"C{index}")
+        optimum = common_optimum(chosen)
+        if quantity == "return" and np.isfinite(optimum):
+            axes.axhline(optimum, color="black", linestyle="--", linewidth=1.0)
+        axes.set(xlabel="simulated steps", ylabel=quantity.replace("_", " "), xscale="log")
+        axes.set_title(" / ".join(panel), fontsize="medium")
+        axes.set_yscale("log" if logarithmic else "linear")
+        axes.grid(alpha=0.3)
+    handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
+    figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 5))
+    return figure
+
+
+def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: str, color: str) -> None:
+    if not group:
+        return
+    steps = np.mean([record["steps"] for record in group], axis=0)[1:]  # a logarithmic axis has no zero
+    mean, std = (np.mean([record[name] for record in group], axis=0)[1:] for name in (quantity, f"{quantity}_std"))
+    axes.plot(steps, mean, color=color)
+    axes.fill_between(steps, mean, mean + std / 2, color=color, alpha=0.2, linewidth=0)

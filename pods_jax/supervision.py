@@ -156,7 +156,8 @@ def _rows(report: Report, numbers: Mapping[str, float], seconds: float) -> list[
         {"epoch": first + index, **{f"train/{name}": value for name, value in row.items()}}
         for index, row in enumerate(report.metrics)
     ]
-    rows[-1] |= _test_row(report.epoch, numbers) | {"time/seconds_per_epoch": seconds}
+    times = {"time/seconds_per_epoch": seconds, "time/compile_seconds": report.compile_seconds}
+    rows[-1] |= _test_row(report.epoch, numbers) | times
     return rows
 
 

@@ -17,17 +17,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports strictly lower layers and its own package. A new module has to be given its place here.
 LAYERS = (
-    ("checks", "types", "unroll", "digests", "interruption", "manifest"),
+    ("checks", "types", "unroll", "digests", "interruption", "manifest", "paper"),
     ("linalg", "parallel"),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),
     ("algorithms",),
-    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration"),
+    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "scales"),
     ("workdir", "comparison"),
-    ("plotting", "rendering", "supervision"),
-    ("experiment", "benchmarks"),
-    ("rehearsal", "doctor"),
+    ("plotting", "rendering", "supervision", "report"),
+    ("experiment", "benchmarks", "claims"),
+    ("rehearsal", "doctor", "reproduction"),
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

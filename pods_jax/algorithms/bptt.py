@@ -32,7 +32,7 @@ class Config:
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
     learning_rate: float = 1e-2  # of Adam in the first epoch
     halved_after: float = 10.0  # epochs; the learning rate falls as 1 / (1 + epoch / halved_after), 0: it stays
-    largest_norm: float = 1.0  # of the gradient; a longer one is clipped
+    max_gradient_norm: float = 1.0  # of the gradient; a longer one is clipped
 
 
 @struct.dataclass
@@ -46,7 +46,7 @@ class TrainState:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """BPTT for one environment. Raises InputError naming a setting that is not allowed."""
     config = validate(config or Config())
-    bptt = Bptt(env, config, make_actor(env, config.hidden_sizes), common.clipped_adam(config.largest_norm))
+    bptt = Bptt(env, config, make_actor(env, config.hidden_sizes), common.clipped_adam(config.max_gradient_norm))
     return Algorithm("bptt", env, config, bptt.init, bptt.update, bptt.policy)
 
 
@@ -84,7 +84,7 @@ class Bptt:
             "value": -jnp.mean(losses),
             "loss": losses[-1],
             "gradient_norm": jnp.mean(norms),
-            "clipped_fraction": jnp.mean(norms > config.largest_norm, dtype=losses.dtype),
+            "clipped_fraction": jnp.mean(norms > config.max_gradient_norm, dtype=losses.dtype),
             "unhealthy_rollouts": jnp.sum(unhealthy),
             "environment_steps": jnp.asarray(config.batch_size * self.env.horizon),
         }
@@ -115,5 +115,5 @@ def validate(config: Config) -> Config:
     sizes = common.whole_minibatches(config)
     checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
-    checks.number("algorithm.largest_norm", config.largest_norm, above=0.0)
+    checks.number("algorithm.max_gradient_norm", config.max_gradient_norm, above=0.0)
     return dataclasses.replace(config, **sizes, hidden_sizes=common.check_hidden_sizes(config.hidden_sizes))

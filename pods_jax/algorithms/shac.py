@@ -42,7 +42,7 @@ class Config:
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
     learning_rate: float = 1e-2  # of the policy's Adam in the first epoch
     halved_after: float = 10.0  # epochs; learning rates fall as 1 / (1 + epoch / halved_after), 0: they stay
-    largest_norm: float = 1.0  # of both gradients; a longer one is clipped
+    max_gradient_norm: float = 1.0  # of both gradients; a longer one is clipped
     critic_sizes: tuple[int, ...] = (64, 64)  # hidden layers of the critic
     critic_learning_rate: float = 2e-3
     critic_steps: int = 16  # gradient steps of the critic after each window
@@ -77,7 +77,9 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     """SHAC for one environment. Raises InputError naming a setting that is not allowed."""
     config = validate(config or Config())
     critic = Critic(env, CriticNetwork(config.critic_sizes))
-    shac = Shac(env, config, make_actor(env, config.hidden_sizes), critic, common.clipped_adam(config.largest_norm))
+    shac = Shac(
+        env, config, make_actor(env, config.hidden_sizes), critic, common.clipped_adam(config.max_gradient_norm)
+    )
     return Algorithm("shac", env, config, shac.init, shac.update, shac.policy)
 
 
@@ -208,7 +210,7 @@ def validate(config: Config) -> Config:
     """The config in its final form; raises InputError naming a setting that is not allowed."""
     sizes = common.whole_minibatches(config)
     common.check_counts(config, "window", "critic_steps")
-    for name in ("learning_rate", "critic_learning_rate", "largest_norm"):
+    for name in ("learning_rate", "critic_learning_rate", "max_gradient_norm"):
         checks.number(f"algorithm.{name}", getattr(config, name), above=0.0)
     checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
     common.check_share("target_share", config.target_share)

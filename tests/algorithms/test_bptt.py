@@ -48,7 +48,7 @@ def test_unhealthy_rollouts_are_counted_and_leave_the_policy_as_it_is():
     ("settings", "words"),
     [
         ({"minibatch_size": 0}, ("minibatch_size = 0", "at least 1")),
-        ({"largest_norm": 0.0}, ("largest_norm = 0.0", "greater than 0")),
+        ({"max_gradient_norm": 0.0}, ("max_gradient_norm = 0.0", "greater than 0")),
         ({"halved_after": -1.0}, ("halved_after = -1.0", "at least 0")),
         ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
     ],

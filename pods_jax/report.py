@@ -1,0 +1,91 @@
+"""From records of trainings to lines of text: means and spreads over seeds, tables, claims that hold or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pods_jax.comparison import Record
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of claims.md."""
+
+    statement: str
+    paper: str
+    ours: str
+    holds: bool
+    reason: str = ""  # shown where it does not hold
+
+
+Group = dict[str, list[Record]]
+
+
+def groups(records: Sequence[Record]) -> dict[tuple[str, str], Group]:
+    """The records of each environment and task by variant."""
+    found: dict[tuple[str, str], Group] = {}
+    for record in records:
+        row = found.setdefault((record["environment"], record["task"]), {})
+        row.setdefault(record["variant"], []).append(record)
+    return found
+
+
+def markdown(claims: Sequence[Claim]) -> str:
+    """One line for each claim."""
+    lines = ["| claim | paper | here | holds | if not, why |", "|---|---|---|---|---|"]
+    for claim in claims:
+        verdict = "yes" if claim.holds else "**no**"
+        reason = "" if claim.holds else claim.reason
+        lines.append(f"| {claim.statement} | {claim.paper} | {claim.ours} | {verdict} | {reason} |")
+    return "\n".join(lines)
+
+
+def table(records: Sequence[Record]) -> str:
+    """Return, optimality gap and times of each variant: means over seeds."""
+    lines = [
+        "| environment / task | variant | return | gap | simulated steps | seconds, and compiling |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, group in groups(records).items():
+        for variant, members in group.items():
+            gap, seconds, compiling, steps = (
+                np.mean(values)
+                for values in (
+                    final(members, "optimality_gap"),
+                    [record["train_seconds"] for record in members],
+                    [record["compile_seconds"] for record in members],
+                    [record["steps"][-1] for record in members],
+                )
+            )
+            known = f"{100 * gap:.2f} %" if np.isfinite(gap) else "-"
+            cells = (
+                spread(final(members, "return_mean")),
+                known,
+                f"{steps:.3g}",
+                f"{seconds:.3g}, {compiling:.3g}",
+            )
+            lines.append(f"| {title(row)} | {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def final(group: Sequence[Record], name: str) -> np.ndarray:
+    """(seeds,) of the evaluation at the end."""
+    return np.array([record["final"][name] for record in group])
+
+
+def title(row: tuple[str, str]) -> str:
+    """An environment and a task, as they are written everywhere."""
+    return " / ".join(row)
+
+
+def spread(values: np.ndarray) -> str:
+    """Mean and standard deviation over seeds."""
+    seeds = "one seed" if values.size == 1 else f"+- {np.std(values):.2g}, {values.size} seeds"
+    return f"{np.mean(values):.4g} ({seeds})"
+
+
+def close(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Says so where two means differ by less than 1 %."""
+    difference = abs(np.mean(ours) - np.mean(theirs)) / max(abs(np.mean(ours)), abs(np.mean(theirs)))
+    return f"they differ by {100 * difference:.2g} %" if difference < 0.01 else ""

@@ -1,0 +1,129 @@
+"""What is trained to reproduce the paper, at three sizes: a registry of names, settings and numbers of epochs.
+
+`quick` shows that everything works, `cpu` is what a laptop does in nights, `paper` the same with more seeds and more
+epochs of the sheet. All algorithms are treated alike: a variant is an algorithm with settings, and one table says how
+long each is trained.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pods_jax import algorithms, checks, envs
+
+Row = tuple[str, str]
+"""An environment and a task."""
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "PODS 500": {"name": "pods", "batch_size": 500},
+    "PODS 4000": {"name": "pods", "batch_size": 4000, "chunk_size": 500},
+    "first order": {"name": "pods", "batch_size": 500, "method": "first_order", "guard_size": 0},
+    "Algorithm 1": {"name": "pods", "batch_size": 500, "regression": "improved_states", "guard_size": 0},
+    "SAC": {"name": "sac"},
+    "PPO": {"name": "ppo"},
+    "GPS": {"name": "gps"},
+    "BPTT": {"name": "bptt"},
+    "SHAC": {"name": "shac"},
+}
+"""By the names of the paper's figures and tables."""
+
+CLOTH = {"name": "pods", "method": "gauss_newton", "regression": "improved_states", "guard_size": 0}
+CLOTH_VARIANTS: dict[str, dict[str, Any]] = {
+    **{f"PODS {size}": CLOTH | {"batch_size": size, "learning_rate": 3e-3} for size in (12, 24, 48)},
+    "SAC": {"name": "sac"},
+}
+"""Batches of the sheet, for figure 6."""
+
+ON_THE_ROPE = {"standardize": True, "learning_rate": 3e-3, "gradient_steps": 100}
+"""What PODS needs there, as in configs/rope.py."""
+
+PENDULUMS: tuple[Row, ...] = tuple(
+    (name, task)
+    for task in ("stop", "stop_at_origin")
+    for name in ("pendulum_2d", "pendulum_3d", "double_pendulum_3d")
+)
+LARGE: tuple[Row, ...] = (("payload_2d", "stop_at_origin"), ("rope_3d", "stop_at_origin"))
+SHEET: Row = ("cloth_3d", "lay")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large, how long and how often."""
+
+    rows: tuple[Row, ...]
+    seeds: int
+    num_test_rollouts: int
+    epochs: Mapping[str, tuple[int, int]]  # of a variant: how many, and how many between two looks at the policy
+    horizon: int = 50
+    cloth_epochs: tuple[int, int] = (16, 2)
+    cloth: Mapping[str, Any] = field(default_factory=lambda: {"horizon": 60})  # of its environment
+    smaller: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # settings of an algorithm
+
+
+TINY = {
+    "pods": {"batch_size": 16, "guard_size": 0, "gradient_steps": 10, "chunk_size": 0},
+    "bptt": {"batch_size": 32, "minibatch_size": 16},
+    "gps": {"batch_size": 8, "gradient_steps": 10},
+    "shac": {"batch_size": 32, "minibatch_size": 16, "window": 3, "critic_steps": 4},
+    "ppo": {"batch_size": 16},
+    "sac": {"batch_size": 4, "gradient_steps": 20, "minibatch_size": 16},
+}
+LONG = {
+    "PODS 500": (100, 4),
+    "PODS 4000": (60, 4),
+    "first order": (100, 4),
+    "Algorithm 1": (100, 4),
+    "SAC": (120, 6),
+    "PPO": (500, 20),
+    "GPS": (40, 4),
+    "BPTT": (200, 10),
+    "SHAC": (200, 10),
+}
+SCALES = {
+    "quick": Scale(
+        rows=(("pendulum_2d", "stop_at_origin"),),
+        seeds=1,
+        num_test_rollouts=8,
+        epochs=dict.fromkeys(VARIANTS, (4, 2)),
+        horizon=6,
+        cloth_epochs=(2, 1),
+        cloth={"horizon": 2, "rows": 2, "columns": 4},
+        smaller=TINY,
+    ),
+    "cpu": Scale(rows=PENDULUMS + LARGE, seeds=3, num_test_rollouts=1000, epochs=LONG),
+    "paper": Scale(rows=PENDULUMS + LARGE, seeds=5, num_test_rollouts=1000, epochs=LONG, cloth_epochs=(60, 4)),
+}
+
+
+def get(name: str) -> Scale:
+    """The scale called `name`; raises InputError naming the closest one."""
+    return SCALES[checks.choice("scale", name, SCALES)]
+
+
+def variants(row: Row) -> dict[str, dict[str, Any]]:
+    """The variants of a row whose algorithm exists here, with their settings."""
+    chosen = CLOTH_VARIANTS if row == SHEET else VARIANTS
+    return {name: dict(settings) for name, settings in chosen.items() if settings["name"] in algorithms.names()}
+
+
+def configuration(scale: Scale, row: Row, variant: str, seed: int) -> dict[str, Any]:
+    """What `experiment.run` needs for one training."""
+    name, task = row
+    settings = variants(row)[variant]
+    if name == "rope_3d" and settings["name"] == "pods":
+        settings |= ON_THE_ROPE
+    settings |= scale.smaller.get(settings["name"], {})
+    if row == SHEET and scale.smaller and "PODS" in variant:
+        settings["batch_size"] = int(variant.split()[1]) // 6
+    env = scale.cloth if row == SHEET else {"horizon": scale.horizon}
+    num_epochs, evaluate_every = scale.cloth_epochs if row == SHEET else scale.epochs[variant]
+    checks.choice("environment", name, envs.names())
+    return {
+        "env": {"name": name, "task": task, **env},
+        "algorithm": settings,
+        "seed": seed,
+        "num_epochs": num_epochs,
+        "evaluate_every": evaluate_every,
+        "num_test_rollouts": min(scale.num_test_rollouts, 50) if row == SHEET else scale.num_test_rollouts,
+        "search_optimum": row != SHEET,
+    }

@@ -1,0 +1,75 @@
+import pytest
+
+from pods_jax import claims, report
+from pods_jax.claims import sooner
+from tests.records import make_record
+
+
+def test_the_return_of_pods_is_compared_row_by_row_and_a_failure_says_why():
+    records = [make_record(), make_record("SAC", (-20.0, -15.0, -11.0)), make_record("GPS", (-20.0, -9.0, -8.0))]
+    against_sac, against_gps = claims.returns(records)
+    assert against_sac.holds
+    assert against_sac.paper == "-17 against -20"
+    assert against_sac.ours == "-10 (one seed) against -11 (one seed)"
+    assert not against_gps.holds
+    assert "control phase" in against_gps.reason
+
+
+def test_means_are_over_seeds_and_close_ones_are_said_to_be_close():
+    ours = [make_record(seed=seed, returns=(-20.0, -12.0, last)) for seed, last in enumerate((-10.0, -10.2))]
+    (claim,) = claims.returns([*ours, make_record("PPO", (-20.0, -12.0, -10.09))])
+    assert not claim.holds
+    assert claim.ours.startswith("-10.1 (+- 0.1, 2 seeds)")
+    assert claim.reason == "they differ by 0.099 %"
+
+
+def test_times_are_until_the_best_return_of_the_baseline():
+    ours = make_record(returns=(-20.0, -12.0, -10.0), seconds=(0.0, 1.0, 2.0))
+    slow = make_record("SAC", (-20.0, -11.0, -13.0), seconds=(0.0, 50.0, 100.0))
+    assert sooner(ours, slow) == 25.0
+    assert sooner(ours, make_record("GPS", (-20.0, -9.0, -8.0))) is None
+    (claim,) = claims.times([ours, slow])
+    assert claim.holds
+    assert claim.paper == "44 times (whole training)"
+    (never,) = claims.times([ours, make_record("GPS", (-20.0, -9.0, -8.0))])
+    assert not never.holds
+    assert never.ours == "never"
+
+
+@pytest.mark.parametrize(("lowest", "holds"), [(-12.0, True), (-12.5, False)])
+def test_a_return_that_falls_is_not_monotone(lowest, holds):
+    (claim,) = claims.monotone([make_record(returns=(-20.0, -12.0, lowest, -10.0), seconds=(0, 1, 2, 3))])
+    assert claim.holds == holds
+
+
+def test_figure_3_asks_for_the_orders_and_the_spread_of_bptt():
+    records = [make_record(seed=seed, returns=(-20.0, -12.0, last)) for seed, last in enumerate((-10.0, -10.1))]
+    records += [make_record("BPTT", (-20.0, -15.0, last), seed=seed) for seed, last in enumerate((-11.0, -19.0))]
+    records += [make_record("first order", (-20.0, -18.0, -17.0))]
+    assert [claim.holds for claim in claims.orders(records)] == [True, True, True]
+
+
+@pytest.mark.parametrize(("energy", "holds"), [(0.011, True), (0.09, False)])
+def test_orders_of_magnitude_of_kinetic_energy(energy, holds):
+    records = [make_record(terminal_kinetic_energy=energy), make_record("SAC", terminal_kinetic_energy=0.11)]
+    (claim,) = claims.check("figure_8", records)
+    assert claim.holds == holds
+
+
+def test_batches_of_the_sheet_are_compared_at_the_same_number_of_steps():
+    small, large = make_record("PODS 12", (-20.0, -9.0, -8.0)), make_record("PODS 24", (-20.0, -15.0, -7.0))
+    large["steps"] = [0, 200, 400]
+    (claim,) = claims.sheet([large, small])
+    assert claim.holds
+    assert claim.ours == "-8 (one seed) against -15 (one seed)"
+
+
+def test_every_target_survives_records_of_one_variant():
+    assert all(claim.holds for target in claims.CLAIMS for claim in claims.check(target, [make_record()]))
+
+
+def test_text_has_a_line_for_each_claim_and_variant():
+    assert report.markdown([report.Claim("a", "b", "c", False, "d")]).splitlines()[2] == "| a | b | c | **no** | d |"
+    assert report.markdown([report.Claim("a", "b", "c", True, "d")]).splitlines()[2] == "| a | b | c | yes |  |"
+    lines = report.table([make_record(), make_record(seed=1)]).splitlines()
+    assert lines[2:] == ["| pendulum_2d / stop | PODS 500 | -10 (+- 0, 2 seeds) | 10.00 % | 200 | 2, 5 |"]

@@ -1,0 +1,118 @@
+"""Reproductions whose trainings are a toy: what is trained, what is not repeated, what is left on disk."""
+
+import csv
+import dataclasses
+import json
+import math
+
+import jax.numpy as jnp
+import pytest
+
+from pods_jax import InputError, claims, experiment, reproduction, scales
+from pods_jax.workdir import Workdir
+from scripts import reproduce as script
+from tests.faults import toy
+
+NUMBERS = {
+    **toy.NUMBERS,
+    **{f"{name}{end}": 0.1 for name in reproduction.QUANTITIES[1:] for end in ("", "_std")},
+}
+FEW = ("PODS 500", "BPTT")
+
+
+def make_toy(name, env, **settings):
+    """A toy that says that it simulated a hundred steps in each epoch."""
+    algorithm = toy.make_toy(name, env, **settings)
+
+    def update(state):
+        state, numbers = algorithm.update(state)
+        return state, numbers | {"environment_steps": jnp.asarray(100)}
+
+    return dataclasses.replace(algorithm, update=update)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The folders of the trainings that were run; each is a toy."""
+    folders, run = [], experiment.run
+    toy.install(monkeypatch.setattr, make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS))
+    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
+
+    def counted(config, workdir, console):
+        folders.append(workdir.name)
+        return run(config, workdir, console)
+
+    monkeypatch.setattr(experiment, "run", counted)
+    return folders
+
+
+def test_targets_share_trainings_and_finished_ones_are_not_repeated(trained, tmp_path):
+    reproduction.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    assert trained == ["pendulum_2d_stop_at_origin_PODS_500_0", "pendulum_2d_stop_at_origin_BPTT_0"]
+    reproduction.reproduce(["figure_3", "table_1"], "quick", tmp_path, FEW, ["pendulum_2d"])
+    assert len(trained) == 2
+
+
+def test_an_interrupted_reproduction_goes_on(trained, tmp_path):
+    reproduction.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    (tmp_path / "quick/trainings/pendulum_2d_stop_at_origin_BPTT_0/evaluation.json").unlink()
+    reproduction.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    assert trained[2:] == ["pendulum_2d_stop_at_origin_BPTT_0"]
+
+
+def test_other_settings_are_not_mistaken_for_the_same_training(trained, tmp_path, monkeypatch):
+    reproduction.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    monkeypatch.setitem(scales.TINY, "bptt", {"batch_size": 8})
+    with pytest.raises(InputError, match="batch_size"):
+        reproduction.reproduce(["figure_3"], "quick", tmp_path, FEW)
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path, capsys):
+    arguments = ["--figure=3,8", "--table=1", "--scale=quick", f"--workdir={tmp_path}", f"--variants={','.join(FEW)}"]
+    assert script.main(["scripts/reproduce.py", *arguments]) == 0
+    folder = tmp_path / "quick" / "table_1"
+    records = json.loads((folder / "records.json").read_text())["records"]
+    assert [record["variant"] for record in records] == [*FEW]
+    assert records[0]["epoch"] == [0, 2, 4]
+    assert records[0]["steps"] == [0, 200, 400]
+    assert records[0]["seconds"][0] == 0 < records[0]["seconds"][1] < records[0]["seconds"][2]
+    rows = list(csv.DictReader((folder / "records.csv").open()))
+    assert len(rows) == 2 * 3
+    assert float(rows[0]["return"]) == NUMBERS["return_mean"]
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert "at least that of BPTT" in (folder / "claims.md").read_text()
+    page = (tmp_path / "quick" / "results.md").read_text()
+    assert "`python scripts/reproduce.py --table=1 --figure=3,8 --scale=quick`" in page
+    assert (folder / "claims.md").read_text().strip() in page
+    assert page.count("![") == 3
+    assert "table_1: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
+    unknown = NUMBERS | {"optimality_gap": math.nan}
+    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(unknown))
+    reproduction.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    record = reproduction.read_record(Workdir(tmp_path / "quick/trainings/pendulum_2d_stop_at_origin_BPTT_0"))
+    assert math.isnan(record["final"]["optimality_gap"])
+    assert "| - |" in (tmp_path / "quick" / "results.md").read_text()
+
+
+def test_every_target_has_claims():
+    assert set(claims.CLAIMS) == set(reproduction.TARGETS)
+
+
+def test_unknown_names_are_refused(tmp_path, capsys):
+    for flag, words in (("--figure=5", "figure_5"), ("--scale=large", "large"), ("--variants=PODS", "PODS 500")):
+        assert script.main(["scripts/reproduce.py", flag, f"--workdir={tmp_path}"]) == 2
+        assert words in capsys.readouterr().err
+    with pytest.raises(InputError, match="nothing is left"):
+        reproduction.reproduce(["figure_6"], "quick", tmp_path, environments=["rope_3d"])
+
+
+@pytest.mark.slow
+def test_everything_at_the_quick_scale(tmp_path):
+    assert script.main(["scripts/reproduce.py", f"--workdir={tmp_path}"]) == 0
+    page = (tmp_path / "quick" / "results.md").read_text()
+    assert page.count("![") == len(reproduction.TARGETS)
