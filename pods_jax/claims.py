@@ -5,7 +5,7 @@ orderings and ratios are compared, never rewards. A claim that does not hold is 
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,27 @@ def sheet(records: Sequence[Record]) -> list[Claim]:
                 )
             )
     return found
+
+
+def derivatives(row: tuple[str, str], numbers: Mapping[str, float]) -> list[Claim]:
+    """What the paper says of derivatives; numbers: of `measurements.measure`."""
+    share, ratio = numbers["indefinite_share"], numbers["jacobian_ratio"]
+    return [
+        Claim(
+            f"{title(row)}: the exact Hessian is often indefinite",
+            "often",
+            f"in {100 * share:.0f} % of rollouts with zero actions",
+            share > 0.1,
+            "not known",
+        ),
+        Claim(
+            f"{title(row)}: the derivatives of a rollout cost less than the rollout",
+            "much less",
+            f"{ratio:.2g} times the rollout",
+            ratio < 1,
+            "a step here takes few iterations, and history and handles add right sides to its one factorisation",
+        ),
+    ]
 
 
 CLAIMS: dict[str, tuple[Callable[[Sequence[Record]], Any], ...]] = {

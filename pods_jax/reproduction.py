@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from pods_jax import checks, claims, experiment, metrics, plotting, report, scales
+from pods_jax import checks, claims, envs, experiment, measurements, metrics, plotting, report, scales
 from pods_jax.checks import InputError
 from pods_jax.comparison import Record
 from pods_jax.progress import make_console
@@ -44,12 +44,16 @@ class Target:
     quantity: str = "return"
     rows: str = "all"  # all, first, sheet, or the name of a task
     logarithmic: bool = False
+    derivatives: bool = False  # whether those of the first row's environment are measured
 
 
 TARGETS = {
     "table_1": Target("returns and compute times", ALL),
     "figure_3": Target(
-        "orders of the update and BPTT", ("PODS 500", "first order", "Algorithm 1", "BPTT"), rows="first"
+        "orders of the update and BPTT",
+        ("PODS 500", "first order", "Algorithm 1", "BPTT"),
+        rows="first",
+        derivatives=True,
     ),
     "figure_4": Target("returns while training", (*ALL, "Algorithm 1")),
     "figure_6": Target("batches of the sheet", (*(f"PODS {size}" for size in (12, 24, 48)), "SAC"), rows="sheet"),
@@ -83,6 +87,8 @@ def reproduce(
         if not chosen:
             raise InputError(f"{name}: nothing is left to train with these variants and environments")
         records = [train(size, *entry, root / "trainings", console) for entry in chosen]
+        if TARGETS[name].derivatives:
+            measure(size, chosen[0][0], root / name / "derivatives.json")
         found += write_target(root / name, name, records)
         write_page(root, scale)
         console.print(f"{name}: {os.path.relpath(root / name)}", markup=False)
@@ -110,6 +116,22 @@ def train(scale: Scale, row: Row, variant: str, seed: int, root: pathlib.Path, c
     if not is_finished(folder, config):
         experiment.run(config, folder.path, console)
     return {"variant": variant, **read_record(folder)}
+
+
+def measure(scale: Scale, row: Row, path: pathlib.Path) -> None:
+    """Measures the derivatives of a row's environment, once."""
+    if not path.exists():
+        env = envs.make(*row, horizon=scale.horizon)
+        write_json(path, measurements.measure(env, min(scale.num_test_rollouts, 100)))
+
+
+def check(folder: pathlib.Path, records: Sequence[Record]) -> list[report.Claim]:
+    """The claims of the target whose folder this is."""
+    found, path = claims.check(folder.name, records), folder / "derivatives.json"
+    if path.exists():
+        numbers = json.loads(path.read_text(encoding="utf-8"))
+        found += claims.derivatives((records[0]["environment"], records[0]["task"]), numbers)
+    return found
 
 
 def is_finished(folder: Workdir, config: dict[str, Any]) -> bool:
@@ -147,7 +169,7 @@ def read_record(folder: Workdir) -> Record:
 
 def write_target(folder: pathlib.Path, name: str, records: Sequence[Record]) -> list[report.Claim]:
     """Writes data, figure and claims of a target; returns the claims."""
-    found, target = claims.check(name, records), TARGETS[name]
+    found, target = check(folder, records), TARGETS[name]
     write_json(folder / "records.json", {"records": [_storable(record) for record in records]})
     with (folder / "records.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -176,7 +198,7 @@ def write_page(root: pathlib.Path, scale: str) -> None:
         records = [_restored(record) for record in content]
         heading = f"{name.replace('_', ' ').capitalize()}: {TARGETS[name].title}"
         parts += [f"## {heading}", report.table(records), f"![{heading}]({name}/figure.png)"]
-        parts += [report.markdown(claims.check(name, records))]
+        parts += [report.markdown(check(root / name, records))]
     (root / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

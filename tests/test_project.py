@@ -25,8 +25,9 @@ LAYERS = (
     ("algorithms",),
     ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "scales"),
     ("workdir", "comparison"),
-    ("plotting", "rendering", "supervision", "report"),
+    ("plotting", "rendering", "supervision", "report", "measurements"),
     ("experiment", "benchmarks", "claims"),
+    ("rehearsal", "doctor", "reproduction"),
     ("rehearsal", "doctor", "reproduction"),
     ("cli",),
 )

@@ -8,7 +8,7 @@ import math
 import jax.numpy as jnp
 import pytest
 
-from pods_jax import InputError, claims, experiment, reproduction, scales
+from pods_jax import InputError, claims, experiment, measurements, reproduction, scales
 from pods_jax.workdir import Workdir
 from scripts import reproduce as script
 from tests.faults import toy
@@ -37,6 +37,9 @@ def trained(monkeypatch):
     folders, run = [], experiment.run
     toy.install(monkeypatch.setattr, make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS))
     monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
+
+    numbers = {"indefinite_share": 0.5, "jacobian_ratio": 2.0}
+    monkeypatch.setattr(measurements, "measure", lambda env, num_rollouts: numbers)
 
     def counted(config, workdir, console):
         folders.append(workdir.name)
@@ -86,6 +89,7 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path,
     assert "`python scripts/reproduce.py --table=1 --figure=3,8 --scale=quick`" in page
     assert (folder / "claims.md").read_text().strip() in page
     assert page.count("![") == 3
+    assert "| pendulum_2d / stop_at_origin: the exact Hessian is often indefinite | often | in 50 %" in page
     assert "table_1: " in capsys.readouterr().out
 
 
