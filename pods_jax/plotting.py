@@ -103,7 +103,7 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
     variants = list(dict.fromkeys(record["variant"] for record in records))
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.4 * columns, 3.0 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(4.8 * columns, 3.0 * rows + 0.8), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
         chosen = [record for record in records if (record["environment"], record["task"]) == panel]
@@ -117,7 +117,7 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
         axes.set_yscale("log" if logarithmic else "linear")
         axes.grid(alpha=0.3)
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
-    figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 5))
+    figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 2 * columns + 1))
     return figure
 
 

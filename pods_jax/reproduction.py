@@ -193,6 +193,8 @@ def write_page(root: pathlib.Path, scale: str) -> None:
     device = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
     parts = [f"# Results, scale {scale}", f"`{command}`"]
     parts += [f"Python {platform.python_version()}, jax {jax.__version__}, {device}."]
+    if scales.get(scale).smaller:
+        parts += ["This scale shows that everything works. Its batches are tiny and its trainings short: no result."]
     for name in done:
         content = json.loads((root / name / "records.json").read_text(encoding="utf-8"))["records"]
         records = [_restored(record) for record in content]

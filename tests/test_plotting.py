@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pods_jax import plotting
+from tests.records import make_record
 
 EPOCHS = [0, 5, 10]
 MEAN, STD, GAP, OPTIMUM = [-4.0, -2.2, -2.0], [1.0, 0.5, 0.5], [1.0, 0.1, 0.0], [-2.0] * 3
@@ -48,9 +49,21 @@ def test_matplotlib_is_imported_by_those_who_draw_and_pyplot_by_nobody():
     program = """
 import sys
 from pods_jax import plotting
+from tests.records import make_record
 assert "matplotlib" not in sys.modules
 plotting.learning_curve([0], [-1.0], [0.0], [0.5], [-0.5])
 assert "matplotlib.pyplot" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_curves_have_a_line_for_each_variant_and_the_optimum():
+    records = [make_record(), make_record(seed=1, returns=(-20.0, -14.0, -12.0)), make_record("BPTT")]
+    (axes,) = plotting.curves(records, "return").axes
+    lines = [line for line in axes.get_lines() if len(line.get_xdata())]
+    np.testing.assert_allclose(lines[0].get_ydata(), [-13.0, -11.0])  # the mean of two seeds, from the first steps on
+    np.testing.assert_allclose(lines[0].get_xdata(), [100, 200])
+    assert [line.get_linestyle() for line in lines if line.get_color() == "black"] == ["--"]
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side

@@ -89,6 +89,7 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path,
     assert "`python scripts/reproduce.py --table=1 --figure=3,8 --scale=quick`" in page
     assert (folder / "claims.md").read_text().strip() in page
     assert page.count("![") == 3
+    assert "no result" in page
     assert "| pendulum_2d / stop_at_origin: the exact Hessian is often indefinite | often | in 50 %" in page
     assert "table_1: " in capsys.readouterr().out
 
