@@ -28,7 +28,6 @@ LAYERS = (
     ("plotting", "rendering", "supervision", "report", "measurements"),
     ("experiment", "benchmarks", "claims"),
     ("rehearsal", "doctor", "reproduction"),
-    ("rehearsal", "doctor", "reproduction"),
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -112,7 +112,7 @@ class Gps:
         begin = sample_states(env, key_states, config.batch_size)
         guide_one = partial(self.guide_one, state)
         samples, guides, costs, healthy = jax.lax.map(
-            guide_one, begin, batch_size=config.chunk_size or config.batch_size
+            guide_one, begin, batch_size=min(config.chunk_size or config.batch_size, config.batch_size)
         )
         learner, losses = self.fit(state.learner, flatten_lessons(samples, healthy), key_fit)
         after = -self.actor.returns(learner.average, begin)
