@@ -16,6 +16,7 @@ import jax
 from rich.console import Console
 
 from pods_jax import checkpoints, checks, manifest, metrics, plotting, rendering
+from pods_jax import export as exporting
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check, differences
@@ -105,6 +106,28 @@ def render(
     animation = rendering.animate(env, trajectory.state, title=f"{_title(configuration)}, epoch {restored.epoch}")
     rendering.save(animation, pathlib.Path(out), frames_per_second=1 / env.time_step)
     console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
+
+
+def export(
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    format: str,
+    console: Console | None = None,
+    checkpoint: str = "latest",
+) -> None:
+    """Writes the policy of a checkpoint of a run as a file that runs elsewhere, see `pods_jax.export`.
+
+    checkpoint: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for a format
+    that is not known or whose package is not installed.
+    """
+    folder, console, path = Workdir(workdir), console or make_console(), pathlib.Path(out)
+    exporting.check_name(path, format)
+    configuration, restored = _load(folder, console, checkpoint)
+    algorithm = configuration.algorithm
+    notes = {"epoch": restored.epoch, "config": configuration.fields}
+    difference = exporting.save_policy(path, algorithm.env, algorithm.policy(restored.state), format, notes)
+    console.print(f"policy of epoch {restored.epoch} in {os.path.relpath(path)}, described beside it", markup=False)
+    console.print(f"reloaded, it differs by at most {difference:.1e} of the action limits", markup=False)
 
 
 def _load(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
