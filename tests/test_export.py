@@ -125,7 +125,7 @@ def test_another_version_or_environment_is_refused(saved, tmp_path, env):
 def test_what_cannot_be_exported_is_refused(tmp_path, env, policy):
     with pytest.raises(InputError, match="did you mean 'onnx'"):
         export.save_policy(tmp_path / "a.onx", env, policy, "onx")
-    with pytest.raises(InputError, match="ends in .onnx"):
+    with pytest.raises(InputError, match=r"ends in \.onnx"):
         export.save_policy(tmp_path / "a.bin", env, policy, "onnx")
     with pytest.raises(InputError, match="must be the policy of a train state"):
         export.save_policy(tmp_path / "a.onnx", env, lambda observation: observation[:2], "onnx")
