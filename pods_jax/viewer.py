@@ -32,8 +32,7 @@ class View:
 
     def save(self, path: pathlib.Path) -> None:
         """Writes the page, and makes its folder. Raises InputError unless the name ends in .html."""
-        if path.suffix != ".html":
-            raise InputError(f"out = {str(path)!r}: must name a file that ends in .html")
+        check_name(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")
 
@@ -41,6 +40,12 @@ class View:
         """What a notebook shows: the page in a frame of its own, so that neither changes the other."""
         source = html.escape(self.page, quote=True)
         return f'<iframe srcdoc="{source}" width="100%" height="620" style="border:0" allowfullscreen></iframe>'
+
+
+def check_name(path: pathlib.Path) -> None:
+    """Raises InputError unless the file can be a page."""
+    if path.suffix != ".html":
+        raise InputError(f"out = {str(path)!r}: must name a file that ends in .html")
 
 
 def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") -> View:
@@ -57,7 +62,9 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
         label: [rendering.all_points(env, trajectory.state) for trajectory in group]
         for label, group in groups.items()
     }
-    scene = _scene(env, np.concatenate([one.reshape(-1, one.shape[-1]) for group in points.values() for one in group]))
+    scene = _scene(
+        env, np.concatenate([one.reshape(-1, one.shape[-1]) for group in points.values() for one in group])
+    )
     content = {
         "title": title or f"{env.name} / {env.task}",
         **scene,

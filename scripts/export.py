@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, experiment
+from pods_jax import cli, delivery
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
 
     def command() -> None:
         path = out.value or f"policy.{format.value}"
-        experiment.export(workdir.value, path, format.value, checkpoint=checkpoint.value)
+        delivery.export(workdir.value, path, format.value, checkpoint=checkpoint.value)
 
     return cli.run(command, values, argv, about=str(__doc__))
 

@@ -1,6 +1,7 @@
-"""Draws what the policy of a training run does, as a GIF.
+"""Draws what the policy of a training run does, as a GIF or as an HTML page to play with.
 
 python scripts/render.py --workdir=runs/pendulum_2d_stop --out=swing.gif --rollout=3
+python scripts/render.py --workdir=runs/pendulum_2d_stop --out=swing.html --compare=runs/another
 """
 
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, experiment
+from pods_jax import cli, delivery, experiment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,7 +22,20 @@ def main(argv: Sequence[str]) -> int:
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
 
+    num_rollouts = flags.DEFINE_integer("num_rollouts", 10, "How many, in a page.", flag_values=values)
+    compare = flags.DEFINE_string("compare", "", "Folder of a run to show beside it, in a page.", flag_values=values)
+
     def command() -> None:
+        if out.value.endswith(".html") or compare.value:
+            delivery.show(
+                workdir.value,
+                out.value,
+                index.value,
+                num_rollouts.value,
+                compare.value,
+                checkpoint=checkpoint.value,
+            )
+            return
         experiment.render(workdir.value, out.value, index.value, checkpoint=checkpoint.value)
 
     return cli.run(command, values, argv, about=str(__doc__))

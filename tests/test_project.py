@@ -27,7 +27,7 @@ LAYERS = (
     ("plotting", "rendering", "supervision", "export"),
     ("viewer",),
     ("experiment",),
-    ("rehearsal", "doctor"),
+    ("rehearsal", "doctor", "delivery"),
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -50,7 +50,7 @@ def _from_safetensors(content: bytes, description: Mapping[str, Any]) -> Batched
     named = {name: jnp.asarray(leaf) for name, leaf in load(content).items()}
     variables = traverse_util.unflatten_dict(named, sep="/")
     limit = variables.pop("action_limit")
-    return lambda observations: network_of(variables).apply(variables, observations, limit)
+    return lambda observations: jnp.asarray(network_of(variables).apply(variables, observations, limit))
 
 
 def _to_stablehlo(env: Environment, variables: Mapping[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ nothing that was cut, damaged or mixed up is ever run.
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,7 @@ def compare(loaded: LoadedPolicy, env: Environment, variables: Mapping[str, Any]
     normal = jax.random.normal(jax.random.key(0), (NUM_COMPARED, env.observation_size), env.action_limit.dtype)
     observations = scaling["mean"][None] + scaling["deviation"][None] * normal
     with jax.default_matmul_precision("highest"):
-        expected = network_of(variables).apply(variables, observations, env.action_limit)
+        expected = jnp.asarray(network_of(variables).apply(variables, observations, env.action_limit))
         got = loaded.batched(observations)
     return float(jnp.max(jnp.abs(got - expected) / env.action_limit[None]))
 
@@ -138,7 +138,7 @@ def description_path(path: pathlib.Path) -> pathlib.Path:
 
 
 def _variables(policy: Policy) -> Mapping[str, Any]:
-    arguments = getattr(policy, "args", ())
+    arguments: Sequence[Any] = getattr(policy, "args", ())
     variables = arguments[0] if len(arguments) == 1 else None
     if not isinstance(variables, Mapping) or set(variables) != {"params", "scaling"}:
         raise InputError("policy: must be the policy of a train state, a PolicyNetwork with its variables")
