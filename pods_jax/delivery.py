@@ -26,16 +26,19 @@ def show(
     console: Console | None = None,
     checkpoint: str = "latest",
 ) -> None:
-    """Draws the policy of a checkpoint as one HTML page, from `num_rollouts` unseen initial states, from number `rollout` on.
+    """Draws the policy of a checkpoint as one HTML page.
 
-    compare: the folder of another run in the same environment, shown beside it, from the same states. Raises
-    CheckpointError if a folder holds no such run, and InputError for what cannot be drawn or compared.
+    It shows `num_rollouts` unseen initial states, from number `rollout` on. compare: the folder of another run in the
+    same environment, shown beside it, from the same states. Raises CheckpointError if a folder holds no such run, and
+    InputError for what cannot be drawn or compared.
     """
     console, path = console or make_console(), pathlib.Path(out)
     viewer.check_name(path)
     folders = [Workdir(one) for one in (workdir, compare) if one]
     configuration, *others = (check(folder.read_config()) for folder in folders)
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    if others and folders[0].path == folders[1].path:
+        raise InputError(f"compare = {str(compare)!r}: must be another folder than that of the run itself")
     for other in others:
         if configuration.fields["env"] != other.fields["env"]:
             raise InputError(

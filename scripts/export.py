@@ -4,29 +4,8 @@ python scripts/export.py --workdir=runs/pendulum_2d_stop --format=onnx --out=pol
 """
 
 import sys
-from collections.abc import Sequence
 
-from absl import flags
-
-from pods_jax import cli, delivery
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses the command line, exports, and returns the exit status."""
-    values = flags.FlagValues()
-    workdir = flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
-    format = flags.DEFINE_string("format", "safetensors", "safetensors, stablehlo or onnx.", flag_values=values)
-    out = flags.DEFINE_string("out", "", "The file to write; policy.<format> if not given.", flag_values=values)
-    checkpoint = flags.DEFINE_string(
-        "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
-    )
-
-    def command() -> None:
-        path = out.value or f"policy.{format.value}"
-        delivery.export(workdir.value, path, format.value, checkpoint=checkpoint.value)
-
-    return cli.run(command, values, argv, about=str(__doc__))
-
+from pods_jax.commands.export import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))
