@@ -3,24 +3,25 @@
 python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop --config.seed=1
 """
 
+import pathlib
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_dict, config_flags
+from ml_collections import config_flags
 
 from pods_jax import cli, experiment, rehearsal
-from pods_jax.configuration import default_config
 
 
-def main(argv: Sequence[str], default: Mapping[str, Any] | None = None) -> int:
-    """Parses the command line, trains, and returns the exit status.
-
-    default: the configuration to start from where no --config names a file; without one, a file has to be named.
-    """
+def main(argv: Sequence[str]) -> int:
+    """Parses the command line, trains, and returns the exit status."""
     values = flags.FlagValues()
-    config = _define_config(values, argv, default)
+    config = config_flags.DEFINE_config_file(
+        "config",
+        help_string="Configuration file; --config.seed=1 after it overrides a field.",
+        flag_values=values,
+        sys_argv=list(argv),
+    )
     workdir = flags.DEFINE_string("workdir", "", "Folder of the run, made if it is not there.", flag_values=values)
     resume = flags.DEFINE_string(
         "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
@@ -35,15 +36,13 @@ def main(argv: Sequence[str], default: Mapping[str, Any] | None = None) -> int:
 
 
 def installed() -> int:
-    """What `pods-train` runs."""
-    return main(sys.argv, default_config())
+    """What `pods-train` runs: without --config, the settings to start from."""
+    return main(with_default(sys.argv))
 
 
-def _define_config(
-    values: flags.FlagValues, argv: Sequence[str], default: Mapping[str, Any] | None
-) -> flags.FlagHolder:
-    text = "Configuration file; --config.seed=1 after it overrides a field."
-    if default is None or any(argument.lstrip("-").startswith("config=") for argument in argv):
-        return config_flags.DEFINE_config_file("config", help_string=text, flag_values=values, sys_argv=list(argv))
-    start = config_dict.ConfigDict(dict(default))
-    return config_flags.DEFINE_config_dict("config", start, help_string=text, flag_values=values, sys_argv=list(argv))
+def with_default(argv: Sequence[str]) -> list[str]:
+    """The command line, with --config naming the file in this folder if it names none."""
+    program, *rest = argv
+    if any(argument.lstrip("-").startswith("config=") for argument in rest):
+        return list(argv)
+    return [program, f"--config={pathlib.Path(__file__).with_name('default.py')}", *rest]
