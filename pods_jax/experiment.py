@@ -52,7 +52,7 @@ def run(
         jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
     with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
         check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
-        console.print(f"{_title(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
+        console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
         progress = _start(configuration, folder, console)
         write_json(folder.config, configuration.fields)
         write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
@@ -86,7 +86,7 @@ def evaluate(
     prints is one JSON object. Raises CheckpointError if the folder holds no such run.
     """
     console = console or make_console()
-    configuration, restored = _load(Workdir(workdir), console, checkpoint)
+    configuration, restored = load_run(Workdir(workdir), console, checkpoint)
     numbers = _evaluate(configuration, console, _search(configuration, console), restored.epoch, restored.state)
     line = json.dumps(metrics.storable({"epoch": restored.epoch, **numbers}), allow_nan=False)
     console.print(line, markup=False)
@@ -110,15 +110,16 @@ def render(
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
     checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
     rendering.check_name(pathlib.Path(out))
-    configuration, restored = _load(folder, console, checkpoint)
+    configuration, restored = load_run(folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], bed(env, count))
     trajectory = follow(env, configuration.algorithm.policy(restored.state), start)
-    animation = rendering.animate(env, trajectory.state, title=f"{_title(configuration)}, epoch {restored.epoch}")
+    animation = rendering.animate(env, trajectory.state, title=f"{title_of(configuration)}, epoch {restored.epoch}")
     rendering.save(animation, pathlib.Path(out), frames_per_second=1 / env.time_step)
     console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
 
 
-def _load(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
+def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
+    """The configuration of a run and what a checkpoint of it holds; checkpoint: as for `evaluate`."""
     if checkpoint not in ("latest", "best") and not checkpoint.isdecimal():
         raise InputError(f"checkpoint = {checkpoint!r}: must be latest, best or the number of an epoch")
     configuration = check(folder.read_config())
@@ -190,7 +191,7 @@ def _evaluate(
     algorithm = configuration.algorithm
     numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), test_bed=test_bed)
     shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
-    print_table(console, f"{_title(configuration)}, epoch {epoch}", shown)
+    print_table(console, f"{title_of(configuration)}, epoch {epoch}", shown)
     if not math.isfinite(numbers["return_mean"]):
         raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
     return numbers
@@ -202,11 +203,12 @@ def _draw(configuration: Configuration, folder: Workdir) -> None:
     names = ("return_mean", "return_std", "optimality_gap", "optimum_mean")
     mean, std, gap, optimum = ([row[f"test/{name}"] for row in rows] for name in names)
     epochs = [row["epoch"] for row in rows]
-    figure = plotting.learning_curve(epochs, mean, std, gap, optimum, title=_title(configuration))
+    figure = plotting.learning_curve(epochs, mean, std, gap, optimum, title=title_of(configuration))
     plotting.save(figure, folder.learning_curve)
 
 
-def _title(configuration: Configuration) -> str:
+def title_of(configuration: Configuration) -> str:
+    """Environment, task and algorithm, as figures are headed."""
     algorithm = configuration.algorithm
     return f"{algorithm.env.name} / {algorithm.env.task}, {algorithm.name}"
 

@@ -67,7 +67,7 @@ def save(animation: "FuncAnimation", path: pathlib.Path, frames_per_second: floa
 def check_name(path: pathlib.Path) -> None:
     """Raises InputError unless the file can be a GIF."""
     if path.suffix != ".gif":
-        raise InputError(f"out = {str(path)!r}: must name a file that ends in .gif")
+        raise InputError(f"out = {str(path)!r}: must name a file that ends in .gif, or in .html for a page")
 
 
 def all_points(env: Environment, states: Any) -> np.ndarray:

@@ -4,25 +4,8 @@ python scripts/check.py --workdir=runs/pendulum_2d_stop --env=pendulum_2d --task
 """
 
 import sys
-from collections.abc import Sequence
 
-from absl import flags
-
-from pods_jax import cli, doctor
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses the command line, examines, and returns the exit status: 0 if all is good, 4 if not."""
-    values = flags.FlagValues()
-    workdir = flags.DEFINE_string("workdir", None, "Folder that a run is to be written to.", flag_values=values)
-    env = flags.DEFINE_string("env", None, "Name of an environment.", flag_values=values)
-    task = flags.DEFINE_string("task", None, "One of its tasks; the first, if not given.", flag_values=values)
-
-    def command() -> None:
-        doctor.examine(workdir.value, env.value, task.value)
-
-    return cli.run(command, values, argv, about=str(__doc__))
-
+from pods_jax.commands.check import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

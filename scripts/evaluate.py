@@ -4,26 +4,8 @@ python scripts/evaluate.py --workdir=runs/pendulum_2d_stop
 """
 
 import sys
-from collections.abc import Sequence
 
-from absl import flags
-
-from pods_jax import cli, experiment
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses the command line, evaluates, and returns the exit status."""
-    values = flags.FlagValues()
-    workdir = flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
-    checkpoint = flags.DEFINE_string(
-        "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
-    )
-
-    def command() -> None:
-        experiment.evaluate(workdir.value, checkpoint=checkpoint.value)
-
-    return cli.run(command, values, argv, about=str(__doc__))
-
+from pods_jax.commands.evaluate import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -25,10 +25,12 @@ LAYERS = (
     ("algorithms",),
     ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "scales"),
     ("workdir", "comparison"),
-    ("plotting", "rendering", "supervision", "report", "measurements"),
+    ("plotting", "rendering", "supervision", "report", "measurements", "export"),
+    ("viewer",),
     ("experiment", "benchmarks", "claims"),
-    ("rehearsal", "doctor", "reproduction"),
+    ("rehearsal", "doctor", "reproduction", "delivery"),
     ("cli",),
+    ("commands",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
@@ -98,9 +100,9 @@ def test_the_check_of_executed_data_sees_every_form():
     assert not executing("import importlib.metadata\nre.compile(x)")
 
 
-@pytest.mark.parametrize("name", ["evaluate", "render"])
+@pytest.mark.parametrize("name", ["evaluate", "render", "export"])
 def test_what_looks_at_a_run_reads_no_configuration_file(name):
-    imported = imported_names(ast.parse((ROOT / "scripts" / f"{name}.py").read_text()))
+    imported = imported_names(ast.parse((PACKAGE / "commands" / f"{name}.py").read_text()))
     assert not any("ml_collections" in module or "configs" in module for module in imported)
 
 

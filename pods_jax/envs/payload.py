@@ -155,6 +155,23 @@ def observe(payload: Payload, state: sim.State) -> jax.Array:
     return jnp.concatenate([state.handle, (state.position - centre[None]).reshape(-1), state.velocity.reshape(-1)])
 
 
+def observation_layout(payload: Payload) -> list[tuple[str, str, int, str]]:
+    """(name, unit, size, meaning) of the parts of what `observe` returns, in this order."""
+    system = payload.system
+    numbers = system.num_points * system.dimension
+    axes = "x, y, z" if system.dimension == 3 else "x, z"
+    return [
+        (
+            "handle",
+            "m",
+            system.action_size,
+            "coordinates of the handles, zero at their origin",
+        ),
+        ("position", "m", numbers, f"{axes} of each free point relative to the mean of the handles"),
+        ("velocity", "m/s", numbers, f"{axes} of each free point"),
+    ]
+
+
 def residual(payload: Payload, state: sim.State, action: jax.Array) -> jax.Array:
     """(R,) the terms of Eq. 15 whose squared norm is the cost of arriving in `state` by `action`."""
     weights = payload.weights

@@ -1,0 +1,1 @@
+"""The commands: `pods-train` and its like, once installed, or `python scripts/train.py` in a checkout."""

@@ -1,0 +1,53 @@
+"""Trains a policy, or goes on training the one in --workdir, and evaluates it.
+
+python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop --config.seed=1
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from pods_jax import cli, experiment, rehearsal
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the command line, trains, and returns the exit status."""
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file(
+        "config",
+        help_string="Configuration file; --config.seed=1 after it overrides a field.",
+        flag_values=values,
+        sys_argv=list(argv),
+    )
+    workdir = flags.DEFINE_string("workdir", "", "Folder of the run, made if it is not there.", flag_values=values)
+    resume = flags.DEFINE_string(
+        "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
+    )
+    num_devices = flags.DEFINE_integer(
+        "num_devices", 1, "Devices among which rollouts are divided; 0 takes all.", flag_values=values
+    )
+    dry_run = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
+
+    def command() -> None:
+        if dry_run.value:
+            rehearsal.rehearse(cli.config_dict(config), workdir.value, resume=resume.value)
+        else:
+            experiment.run(cli.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value)
+
+    return cli.run(command, values, argv, about=str(__doc__))
+
+
+def installed() -> int:
+    """What `pods-train` runs: without --config, the settings to start from."""
+    return main(with_default(sys.argv))
+
+
+def with_default(argv: Sequence[str]) -> list[str]:
+    """The command line, with --config naming the file in this folder if it names none."""
+    program, *rest = argv
+    if any(argument.lstrip("-").split("=")[0] == "config" for argument in rest):
+        return list(argv)
+    return [program, f"--config={pathlib.Path(__file__).with_name('default.py')}", *rest]

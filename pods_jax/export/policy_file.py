@@ -1,0 +1,188 @@
+"""A policy as a file that runs elsewhere: its numbers, and beside them a description of what they mean.
+
+`policy.onnx` comes with `policy.onnx.json`: what is observed in which units, the limits and the rate of the actions,
+environment and versions, and a sha256 of the policy file. The description is sealed by a sha256 of its own, so that
+nothing that was cut, damaged or mixed up is ever run.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax import checks, digests, manifest
+from pods_jax.checks import InputError
+from pods_jax.envs import Environment, Payload
+from pods_jax.envs.payload import observation_layout
+from pods_jax.export.formats import READERS, WRITERS, BatchedPolicy, layers_of, network_of
+from pods_jax.types import Policy
+
+FORMATS = tuple(WRITERS)
+FORMAT_VERSION = 1
+NUM_COMPARED = 256
+TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
+"""How far a reloaded policy may be from the original, relative to the action limits."""
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy from a file: a function of one observation (O,) to one action (A,) [m/s], and what it is for."""
+
+    description: Mapping[str, Any]
+    batched: BatchedPolicy  # (N, O) -> (N, A)
+
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        """(A,) [m/s] for an observation (O,). Raises InputError on another shape."""
+        checks.shape("observation", observation, (self.description["observation"]["size"],))
+        dtype = self.description["observation"]["dtype"]
+        return self.batched(jnp.asarray(observation, dtype)[None])[0]
+
+
+def save_policy(
+    path: pathlib.Path, env: Environment, policy: Policy, format: str, notes: Mapping[str, Any] | None = None
+) -> float:
+    """Writes a policy and its description, reloads both, and returns the largest difference relative to the limits.
+
+    policy: of `algorithm.policy`, a `PolicyNetwork` with its variables. notes: kept in the description as they are.
+    Raises InputError for another policy, an unknown format, a name that does not end in it, or a package that is not
+    installed, and FloatingPointError if what was written computes something else than the policy.
+    """
+    check_name(path, format)
+    variables = _variables(policy)
+    content = WRITERS[format](env, variables)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    description = describe(env, variables, format) | {"sha256": _digest(content), "notes": dict(notes or {})}
+    description_path(path).write_text(json.dumps(digests.seal(description), indent=1) + "\n")
+    difference = compare(load_policy(path, env), env, variables)
+    tolerance = TOLERANCE[str(env.action_limit.dtype)]
+    if not difference <= tolerance:
+        raise FloatingPointError(
+            f"{path}: what was written differs from the policy by {difference:.1e} of the action limits, more than "
+            f"{tolerance:g}"
+        )
+    return difference
+
+
+def load_policy(path: pathlib.Path | str, env: Environment | None = None) -> LoadedPolicy:
+    """The policy of a file that `save_policy` wrote.
+
+    env: refuse the policy unless it is for this environment. Raises InputError for a file that is missing, damaged,
+    cut or of another version, for float64 where jax has it switched off, and for another environment.
+    """
+    path = pathlib.Path(path)
+    description = _read_description(path)
+    content = _read(path)
+    if _digest(content) != description["sha256"]:
+        raise InputError(
+            f"{path}: damaged, or not the file that {description_path(path).name} describes; export again"
+        )
+    if description["observation"]["dtype"] == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError(f"{path}: computes in float64; set JAX_ENABLE_X64=1")
+    if env is not None:
+        _check_environment(path, description, env)
+    return LoadedPolicy(description, READERS[description["format"]](content, description))
+
+
+def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dict[str, Any]:
+    """Everything that whoever runs the policy has to know, as JSON."""
+    observed = [("observation", "unknown", env.observation_size, "")]
+    if isinstance(env.parameters, Payload):
+        observed = observation_layout(env.parameters)
+    names = ("name", "unit", "size", "meaning")
+    hidden = [int(layer["bias"].shape[0]) for layer in layers_of(variables)[:-1]]
+    return {
+        "format_version": FORMAT_VERSION,
+        "format": format,
+        "environment": {"name": env.name, "task": env.task, "horizon": env.horizon},
+        "time_step": env.time_step,
+        "rate": {"value": 1 / env.time_step, "unit": "Hz"},
+        "observation": {
+            "size": env.observation_size,
+            "dtype": str(env.action_limit.dtype),
+            "layout": [dict(zip(names, block, strict=True)) for block in observed],
+        },
+        "action": {"size": env.action_size, "unit": "m/s", "limit": np.asarray(env.action_limit).tolist()},
+        "network": {"hidden_sizes": hidden, "activation": "relu", "output": "limit * tanh"},
+        "versions": manifest.versions(),
+    }
+
+
+def compare(loaded: LoadedPolicy, env: Environment, variables: Mapping[str, Any]) -> float:
+    """The largest difference of actions on random observations, relative to the limits; NaN if one is not finite."""
+    scaling = variables["scaling"]
+    normal = jax.random.normal(jax.random.key(0), (NUM_COMPARED, env.observation_size), env.action_limit.dtype)
+    observations = scaling["mean"][None] + scaling["deviation"][None] * normal
+    with jax.default_matmul_precision("highest"):
+        expected = jnp.asarray(network_of(variables).apply(variables, observations, env.action_limit))
+        got = loaded.batched(observations)
+    return float(jnp.max(jnp.abs(got - expected) / env.action_limit[None]))
+
+
+def check_name(path: pathlib.Path, format: str) -> None:
+    """Raises InputError unless the format is known and the file is named after it."""
+    checks.choice("format", format, FORMATS)
+    if path.suffix != f".{format}":
+        raise InputError(f"out = {str(path)!r}: must name a file that ends in .{format}")
+
+
+def description_path(path: pathlib.Path) -> pathlib.Path:
+    """Where the description of a policy file lies."""
+    return path.with_name(path.name + ".json")
+
+
+def _variables(policy: Policy) -> Mapping[str, Any]:
+    arguments: Sequence[Any] = getattr(policy, "args", ())
+    variables = arguments[0] if len(arguments) == 1 else None
+    if not isinstance(variables, Mapping) or set(variables) != {"params", "scaling"}:
+        raise InputError("policy: must be the policy of a train state, a PolicyNetwork with its variables")
+    return variables
+
+
+def _check_environment(path: pathlib.Path, description: Mapping[str, Any], env: Environment) -> None:
+    now = {
+        "name": env.name,
+        "task": env.task,
+        "observation size": env.observation_size,
+        "action limit": np.asarray(env.action_limit).tolist(),
+        "time step": env.time_step,
+    }
+    before = {
+        **description["environment"],
+        "observation size": description["observation"]["size"],
+        "action limit": description["action"]["limit"],
+        "time step": description["time_step"],
+    }
+    wrong = [f"{field} {before[field]}, now {value}" for field, value in now.items() if before[field] != value]
+    if wrong:
+        raise InputError(f"{path}: is for another environment: {'; '.join(wrong)}")
+
+
+def _read_description(path: pathlib.Path) -> dict[str, Any]:
+    place = description_path(path)
+    try:
+        description = digests.unseal(json.loads(_read(place)))
+    except ValueError as error:
+        raise InputError(f"{place}: damaged, it is not what was written ({error}); export again") from error
+    if description.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{place}: has format {description.get('format_version')}, and this version of pods_jax reads "
+            f"{FORMAT_VERSION}; install the version that wrote it, or export again"
+        )
+    return description
+
+
+def _read(path: pathlib.Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a policy file and its description lie side by side")
+    return path.read_bytes()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

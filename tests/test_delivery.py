@@ -1,0 +1,56 @@
+"""What leaves a run, by the command line: a page, two runs in one page, a policy file; refusals and exit statuses."""
+
+import pathlib
+
+import pytest
+
+from configs import pods
+from pods_jax import cli, experiment, export
+from scripts import export as export_script
+from scripts import render as render_script
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = pods.get_config()
+    config.env.horizon = 5
+    config.algorithm.update({"batch_size": 4, "guard_size": 0, "hidden_sizes": (8,), "gradient_steps": 2})
+    config.update({"num_epochs": 1, "evaluate_every": 1, "num_test_rollouts": 3, "search_optimum": False})
+    folder = tmp_path_factory.mktemp("run")
+    experiment.run(config.to_dict(), folder)
+    return folder
+
+
+def test_a_page_and_a_policy_file_leave_a_run(run, tmp_path, capsys):
+    page = tmp_path / "a.html"
+    assert render_script.main(["render.py", f"--workdir={run}", f"--out={page}", "--num_rollouts=2"]) == 0
+    assert '"label"' in page.read_text()
+    pytest.importorskip("safetensors", reason="pip install 'pods_jax[export]' to test it")
+    out = tmp_path / "policy.safetensors"
+    assert export_script.main(["export.py", f"--workdir={run}", f"--out={out}"]) == 0
+    assert "reloaded, it differs by at most" in capsys.readouterr().out
+    description = export.load_policy(out).description
+    assert description["notes"]["epoch"] == 1
+    assert description["notes"]["config"]["env"]["horizon"] == 5
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message", "status"),
+    [
+        (
+            render_script.main,
+            ("--workdir={run}", "--out=a.html", "--rollout=3"),
+            "rollout = 3",
+            cli.BAD_INPUT,
+        ),
+        (render_script.main, ("--workdir={run}", "--out=a.html", "--compare={run}"), "another folder", cli.BAD_INPUT),
+        (export_script.main, ("--workdir={run}", "--format=onx"), "did you mean 'onnx'", cli.BAD_INPUT),
+        (export_script.main, ("--workdir={none}",), "none", cli.BAD_CHECKPOINT),
+    ],
+)
+def test_what_is_wrong_is_said(run, tmp_path, capsys, monkeypatch, main, arguments, message, status):
+    monkeypatch.chdir(tmp_path)
+    arguments = [argument.format(run=run, none=tmp_path / "none") for argument in arguments]
+    assert main(["script.py", *arguments]) == status
+    assert message in capsys.readouterr().err
+    assert not list(pathlib.Path().iterdir())
