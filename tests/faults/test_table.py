@@ -123,7 +123,7 @@ FAULTS = (
     Fault(30, "an unknown flag", (*NEW, "--wrkdir=x"), "Unknown command line flag 'wrkdir'", 2),
     Fault(31, "float64 without x64", reason="there is no such setting: JAX_ENABLE_X64=1 decides, and 15 refuses"),
     Fault(32, "a missing GPU plug-in", tested_by=("test_a_missing_plug_in_is_named",)),
-    Fault(33, "a missing extra", reason="all that the scripts import is installed with the package"),
+    Fault(33, "a missing extra", tested_by=("test_a_missing_package_names_the_extra",)),
     Fault(
         34,
         "an action of another shape",
