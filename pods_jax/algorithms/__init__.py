@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 from pods_jax import checks
-from pods_jax.algorithms import pods
+from pods_jax.algorithms import pods, ppo, sac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.envs.environment import Environment
 
-_MODULES = {"pods": pods}
+_MODULES = {"pods": pods, "ppo": ppo, "sac": sac}
 
 
 def names() -> tuple[str, ...]:

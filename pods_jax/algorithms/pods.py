@@ -204,18 +204,13 @@ def validate(config: Config) -> Config:
         raise checks.InputError(f"algorithm.improved_share = {config.improved_share}: must be at most 1")
     checks.choice("algorithm.method", config.method, DIRECTIONS)
     checks.choice("algorithm.regression", config.regression, REGRESSIONS)
-    if not isinstance(config.hidden_sizes, tuple | list) or not config.hidden_sizes:
-        raise checks.InputError(
-            f"algorithm.hidden_sizes = {config.hidden_sizes!r}: must be a non-empty tuple of whole numbers"
-        )
-    for index, size in enumerate(config.hidden_sizes):
-        checks.integer(f"algorithm.hidden_sizes[{index}]", size, at_least=1)
+    hidden_sizes = checks.sizes("algorithm.hidden_sizes", config.hidden_sizes)
     regression = config.regression
     if regression == "auto":
         regression = "improved_states" if config.method == "first_order" else "visited_states"
     return dataclasses.replace(
         config,
         regression=regression,
-        hidden_sizes=tuple(config.hidden_sizes),
+        hidden_sizes=hidden_sizes,
         guard_size=min(config.guard_size, config.batch_size),
     )
