@@ -22,7 +22,7 @@ LAYERS = (
     ("envs",),
     ("rollout",),
     ("algorithms",),
-    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration"),
+    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "compat"),
     ("workdir", "comparison"),
     ("plotting", "rendering", "supervision"),
     ("experiment",),
