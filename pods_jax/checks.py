@@ -84,6 +84,13 @@ def array(
     return result
 
 
+def sizes(name: str, value: Any) -> tuple[int, ...]:
+    """Returns `value` as a tuple of whole numbers >= 1, or raises InputError if it is empty or anything else."""
+    if not isinstance(value, tuple | list) or not value:
+        raise _refuse(name, value, "must be a non-empty tuple of whole numbers")
+    return tuple(integer(f"{name}[{index}]", size, at_least=1) for index, size in enumerate(value))
+
+
 def shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
     """Raises InputError unless the (possibly traced) array has the expected shape."""
     if np.shape(value) != expected:
@@ -102,6 +109,11 @@ def like(name: str, value: Any, expected: Any) -> None:
         jax.tree_util.tree_leaves_with_path(value), jax.tree.leaves(expected), strict=True
     ):
         shape(name + jax.tree_util.keystr(path), leaf, model.shape)
+
+
+def missing(feature: str, package: str, extra: str) -> InputError:
+    """The error to raise where an optional package is not installed."""
+    return InputError(f"{feature} needs the package {package}: pip install 'pods_jax[{extra}]'")
 
 
 def _range_text(above: float | None, at_least: float | None) -> str:

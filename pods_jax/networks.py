@@ -22,16 +22,20 @@ class PolicyNetwork(nn.Module):
     hidden_sizes: Sequence[int]
     action_size: int
 
-    @nn.compact
     def __call__(self, observation: jax.Array, action_limit: jax.Array) -> jax.Array:
         """(..., A) [m/s] for observations (..., O) and limits (A,) [m/s]."""
+        output = self.location(observation)
+        return jnp.broadcast_to(action_limit, output.shape) * jnp.tanh(output)
+
+    @nn.compact
+    def location(self, observation: jax.Array) -> jax.Array:
+        """(..., A) what the tanh is taken of: the location of a tanh-normal distribution of actions."""
         mean, deviation = self._scale("mean", jnp.zeros, observation), self._scale("deviation", jnp.ones, observation)
         hidden = (observation - mean) / deviation
         for size in self.hidden_sizes:
             hidden = nn.relu(nn.Dense(size, param_dtype=observation.dtype)(hidden))
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
-        output = nn.Dense(self.action_size, kernel_init=small, param_dtype=observation.dtype)(hidden)
-        return jnp.broadcast_to(action_limit, output.shape) * jnp.tanh(output)
+        return nn.Dense(self.action_size, kernel_init=small, param_dtype=observation.dtype)(hidden)
 
     def _scale(self, name: str, start: Callable[..., jax.Array], observation: jax.Array) -> jax.Array:
         variable = self.variable("scaling", name, start, observation.shape[-1:], observation.dtype)
@@ -40,7 +44,10 @@ class PolicyNetwork(nn.Module):
 
 def standardize(variables: Mapping[str, Any], observations: jax.Array) -> Mapping[str, Any]:
     """The variables of a network for which these observations (N, O) have mean zero and deviation one."""
-    deviation = jnp.std(observations, axis=0)
+    return {**variables, "scaling": scaling(jnp.mean(observations, axis=0), jnp.std(observations, axis=0))}
+
+
+def scaling(mean: jax.Array, deviation: jax.Array) -> dict[str, jax.Array]:
+    """The variables that shift and scale observations (O,), none of which is divided by next to nothing."""
     smallest = jnp.maximum(SMALLEST_DEVIATION * jnp.max(deviation), jnp.finfo(deviation.dtype).tiny)
-    scaling = {"mean": jnp.mean(observations, axis=0), "deviation": jnp.maximum(deviation, smallest)}
-    return {**variables, "scaling": scaling}
+    return {"mean": mean, "deviation": jnp.maximum(deviation, smallest)}

@@ -23,7 +23,7 @@ LAYERS = (
     ("envs",),
     ("rollout",),
     ("algorithms",),
-    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "scales"),
+    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "scales", "compat"),
     ("workdir", "comparison"),
     ("plotting", "rendering", "supervision", "report", "measurements", "export"),
     ("viewer",),

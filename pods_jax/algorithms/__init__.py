@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 from pods_jax import checks
-from pods_jax.algorithms import bptt, gps, pods, shac
+from pods_jax.algorithms import bptt, gps, pods, ppo, sac, shac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.envs.environment import Environment
 
-_MODULES = {"pods": pods, "bptt": bptt, "gps": gps, "shac": shac}
+_MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}
 
 
 def names() -> tuple[str, ...]:

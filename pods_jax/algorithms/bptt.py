@@ -116,4 +116,6 @@ def validate(config: Config) -> Config:
     checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
     checks.number("algorithm.max_gradient_norm", config.max_gradient_norm, above=0.0)
-    return dataclasses.replace(config, **sizes, hidden_sizes=common.check_hidden_sizes(config.hidden_sizes))
+    return dataclasses.replace(
+        config, **sizes, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes)
+    )

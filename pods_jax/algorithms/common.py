@@ -102,15 +102,6 @@ def check_share(name: str, value: Any) -> None:
         raise checks.InputError(f"algorithm.{name} = {value}: must be at most 1")
 
 
-def check_hidden_sizes(value: Any, name: str = "hidden_sizes") -> tuple[int, ...]:
-    """The sizes of hidden layers as a tuple; raises InputError unless they are whole numbers, at least one."""
-    if not isinstance(value, tuple | list) or not value:
-        raise checks.InputError(f"algorithm.{name} = {value!r}: must be a non-empty tuple of whole numbers")
-    for index, size in enumerate(value):
-        checks.integer(f"algorithm.{name}[{index}]", size, at_least=1)
-    return tuple(value)
-
-
 def whole_minibatches(config: Any) -> dict[str, int]:
     """`batch_size` rounded down to whole minibatches, and `minibatch_size` not above it, both checked."""
     check_counts(config, "batch_size", "minibatch_size")

@@ -208,4 +208,4 @@ def validate(config: Config) -> Config:
         checks.number(f"algorithm.{name}", getattr(config, name), above=0.0)
     checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
     common.check_share("improved_share", config.improved_share)
-    return dataclasses.replace(config, hidden_sizes=common.check_hidden_sizes(config.hidden_sizes))
+    return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))

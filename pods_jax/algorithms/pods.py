@@ -192,12 +192,13 @@ def validate(config: Config) -> Config:
     common.check_share("improved_share", config.improved_share)
     checks.choice("algorithm.method", config.method, DIRECTIONS)
     checks.choice("algorithm.regression", config.regression, REGRESSIONS)
+    hidden_sizes = checks.sizes("algorithm.hidden_sizes", config.hidden_sizes)
     regression = config.regression
     if regression == "auto":
         regression = "improved_states" if config.method == "first_order" else "visited_states"
     return dataclasses.replace(
         config,
         regression=regression,
-        hidden_sizes=common.check_hidden_sizes(config.hidden_sizes),
+        hidden_sizes=hidden_sizes,
         guard_size=min(config.guard_size, config.batch_size),
     )

@@ -217,6 +217,6 @@ def validate(config: Config) -> Config:
     return dataclasses.replace(
         config,
         **sizes,
-        hidden_sizes=common.check_hidden_sizes(config.hidden_sizes),
-        critic_sizes=common.check_hidden_sizes(config.critic_sizes, "critic_sizes"),
+        hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes),
+        critic_sizes=checks.sizes("algorithm.critic_sizes", config.critic_sizes),
     )

@@ -21,12 +21,16 @@ SMALL = {
     "pods": ({"batch_size": 16, "guard_size": 8, "gradient_steps": 30, "minibatch_size": 0}, 5),
     "bptt": ({"batch_size": 160, "minibatch_size": 16}, 5),
     "gps": ({"batch_size": 16, "gradient_steps": 30, "minibatch_size": 0}, 5),
+    "ppo": ({"batch_size": 128, "learning_rate": 5e-3, "reward_scale": 1.0}, 20),
+    "sac": ({"batch_size": 16, "gradient_steps": 150, "minibatch_size": 64, "buffer_size": 10000}, 6),
     "shac": ({"batch_size": 160, "minibatch_size": 16, "window": 3, "critic_sizes": (16,)}, 5),
 }
 TINY = {
     "pods": {"batch_size": 8, "guard_size": 4, "gradient_steps": 4, "minibatch_size": 16},
     "bptt": {"batch_size": 8, "minibatch_size": 4},
     "gps": {"batch_size": 4, "gradient_steps": 4, "minibatch_size": 16},
+    "ppo": {"batch_size": 8, "num_minibatches": 2},
+    "sac": {"batch_size": 4, "gradient_steps": 8, "minibatch_size": 16, "buffer_size": 100},
     "shac": {"batch_size": 8, "minibatch_size": 4, "window": 3, "critic_sizes": (8,), "critic_steps": 2},
 }
 

@@ -11,7 +11,13 @@ from pods_jax.benchmarks import cases, textbook
 HORIZON = 6
 
 
-@pytest.mark.parametrize("name", cases.PENDULUMS_AND_ROPE[:3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name != "pendulum_2d" else ())
+        for name in cases.PENDULUMS_AND_ROPE[:3]
+    ],
+)
 def test_states_sensitivities_and_improvements_agree(name):
     env = envs.make(name, horizon=HORIZON)
     states, actions = cases.inputs(env, 1)

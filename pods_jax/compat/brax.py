@@ -1,0 +1,71 @@
+"""Brax environments: ours for Brax's trainers, and Brax's for our algorithms.
+
+    trained = brax.training.agents.ppo.train.train(compat.to_brax(env), episode_length=env.horizon, ...)
+
+Ours takes actions in [-1, 1], relative to their limits, and rewards the action itself. The number of steps taken
+belongs to the pipeline state, where Brax's reset puts it back to zero. An episode never ends by itself: `done` is 0,
+and Brax's EpisodeWrapper marks the time limit as a truncation.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax import checks
+from pods_jax.envs.environment import Environment
+
+try:
+    from brax.envs import base
+except ImportError as error:
+    raise checks.missing("compat.brax", "brax", "baselines") from error
+
+
+@struct.dataclass
+class PipelineState:
+    """What Brax carries from step to step and restores at a reset."""
+
+    state: Any  # of our environment
+    num_steps: jax.Array  # () int32, taken since the reset
+
+
+class BraxEnvironment(base.Env):
+    """One of our environments with Brax's interface."""
+
+    def __init__(self, env: Environment) -> None:
+        """`env`: any environment; with `terminal_only` all rewards but that of step `horizon` are 0."""
+        self.env = env
+
+    def reset(self, rng: jax.Array) -> base.State:
+        """An initial state; rng: a key of either kind."""
+        state = self.env.reset(rng)
+        zero = jnp.zeros((), self.env.action_limit.dtype)
+        pipeline_state = PipelineState(state, jnp.zeros((), jnp.int32))
+        return base.State(pipeline_state, self.env.observe(state), reward=zero, done=zero)
+
+    def step(self, state: base.State, action: jax.Array) -> base.State:
+        """One time step under the action (A,), relative to the limits; what is beyond [-1, 1] counts as the limit."""
+        before: Any = state.pipeline_state
+        absolute = self.env.action_limit * jnp.clip(action, -1.0, 1.0).astype(self.env.action_limit.dtype)
+        after = self.env.step(before.state, absolute)
+        count = before.num_steps + 1
+        reward = self.env.reward(after, absolute)
+        if self.env.terminal_only:
+            reward = jnp.where(count == self.env.horizon, reward, 0.0)
+        return state.replace(pipeline_state=PipelineState(after, count), obs=self.env.observe(after), reward=reward)
+
+    @property
+    def observation_size(self) -> int:
+        """Number of observed components O."""
+        return self.env.observation_size
+
+    @property
+    def action_size(self) -> int:
+        """Number of action components A."""
+        return self.env.action_size
+
+    @property
+    def backend(self) -> str:
+        """Where the physics comes from."""
+        return "pods_jax"
