@@ -15,6 +15,9 @@ import jax.numpy as jnp
 
 from pods_jax.unroll import LARGEST
 
+LARGEST_INVERSE = 9
+"""Inverses have n times the operations of a solve, and are written out up to this size only."""
+
 
 def solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
     """(n,) x with matrix (n, n) @ x = right_side (n,); linear in `right_side`, differentiable, transposable."""
@@ -39,7 +42,7 @@ def solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
 
 def inverse(matrix: jax.Array) -> jax.Array:
     """(n, n) the inverse, for many right sides of one matrix; see `solve`."""
-    if matrix.shape[0] > LARGEST:
+    if matrix.shape[0] > LARGEST_INVERSE:
         return jnp.linalg.inv(matrix)
     identity = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
     return jax.vmap(lambda column: solve(matrix, column), out_axes=1)(identity)

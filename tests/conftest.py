@@ -1,7 +1,10 @@
 """Settings of the whole suite: double precision, no silent broadcasting."""
 
+import pathlib
+
 import hypothesis
 import jax
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -15,3 +18,16 @@ def pytest_configure(config):
     """Keeps compiled programs in pytest's own cache, so that a second run of the suite is fast."""
     if hasattr(config, "cache"):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+
+
+MANY_MAPS = 20_000
+"""Linux ends a process that maps more than 65 530 pieces of memory, and each compiled program takes many."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_maps():
+    """Forgets compiled programs, between two files, when they have become too many for one process."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()

@@ -19,7 +19,7 @@ from pods_jax import linalg
 from pods_jax.sim import contact, springs
 from pods_jax.sim.bdf2 import State
 from pods_jax.sim.system import System, handle_position, handle_velocity
-from pods_jax.unroll import unrolled_if_small
+from pods_jax.unroll import unrolled
 
 
 @struct.dataclass
@@ -76,7 +76,7 @@ def linearize(system: System, state: State, action: jax.Array, next_state: State
         by_position = (by_velocity + inverse @ damping - identity) / tau
         return inverse @ by_handle, by_position, by_velocity, inverse @ by_rate
 
-    handle, position, velocity, rate = unrolled_if_small(solved, inertia.size)(
+    handle, position, velocity, rate = (unrolled(solved) if inertia.size <= linalg.LARGEST_INVERSE else solved)(
         next_state.position, next_state.velocity, next_state.handle, action
     )
     return StepDerivative(handle, position, velocity, system.time_step * handle + rate, system.time_step)
