@@ -1,10 +1,4 @@
-"""Bridges to other libraries, in both directions; each is imported when it is asked for.
-
-    to_brax, to_gymnasium, to_gymnasium_vector    our environments for their users
-    from_brax, from_mjx, from_gymnax              their simulators as environments here
-
-A simulator of your own needs no bridge: `envs.from_step`.
-"""
+"""Bridges to other libraries; each is imported when it is asked for."""
 
 from typing import Any
 

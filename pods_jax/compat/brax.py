@@ -1,4 +1,4 @@
-"""Brax environments: ours for Brax's trainers, and Brax's for our algorithms.
+"""Our environments for Brax's trainers.
 
     trained = brax.training.agents.ppo.train.train(compat.to_brax(env), episode_length=env.horizon, ...)
 
