@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # Brax is imported when the algorithm is made, not before
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of PPO; the defaults were tuned on pendulum_2d / stop."""
+    """Settings of PPO; the defaults were tried on pendulum_2d / stop."""
 
     batch_size: int = 512  # rollouts per epoch
     num_minibatches: int = 8  # into which they are divided

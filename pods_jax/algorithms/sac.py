@@ -38,7 +38,7 @@ TEMPERATURE_RATE = 0.3
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of SAC; the defaults were tuned on pendulum_2d / stop."""
+    """Settings of SAC; the defaults were tried on pendulum_2d / stop."""
 
     batch_size: int = 64  # rollouts per epoch
     gradient_steps: int = 1600  # per epoch

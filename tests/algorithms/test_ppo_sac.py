@@ -75,6 +75,7 @@ def test_the_metrics(small):
     assert len({float(row["value"]) for row in rows}) == len(rows)  # other initial states each time
 
 
+@pytest.mark.slow
 def test_rollouts_that_are_not_finite_are_counted_and_nothing_is_learned_from_none(small):
     algorithm, _, states, _ = small
     broken = algorithm.env.replace(parameters=jax.tree.map(lambda leaf: leaf * jnp.nan, algorithm.env.parameters))
