@@ -3,22 +3,10 @@
 python scripts/train.py --config=configs/ppo.py --config.env.task=stop_at_origin --workdir=runs/ppo
 """
 
-import dataclasses
-
 from ml_collections import config_dict
 
-from pods_jax.algorithms import ppo
+from pods_jax.configuration import default_config
 
 
 def get_config() -> config_dict.ConfigDict:
-    return config_dict.ConfigDict(
-        {
-            "env": {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False},
-            "algorithm": {"name": "ppo", **dataclasses.asdict(ppo.Config())},
-            "seed": 0,
-            "num_epochs": 200,
-            "evaluate_every": 20,
-            "num_test_rollouts": 1000,
-            "search_optimum": True,
-        }
-    )
+    return config_dict.ConfigDict(default_config("ppo", num_epochs=200, evaluate_every=20))

@@ -10,7 +10,6 @@ What values are allowed is known to those who use them, the environments and the
 is tried by itself, so that all mistakes are reported at once.
 """
 
-import dataclasses
 import difflib
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -20,7 +19,7 @@ from operator import methodcaller
 from typing import Any
 
 from pods_jax import algorithms, checks, envs
-from pods_jax.algorithms import Algorithm, pods
+from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 
 _COUNTS = ("num_epochs", "evaluate_every", "num_test_rollouts")
@@ -49,14 +48,14 @@ class Configuration:
         return algorithms.make(env=self.algorithm.env, **settings | rates)
 
 
-def default_config() -> dict[str, Any]:
-    """The settings to start from: PODS stops a swinging pendulum. `configs/pods.py` and `pods-train` use them."""
+def default_config(algorithm: str = "pods", num_epochs: int = 40, evaluate_every: int = 5) -> dict[str, Any]:
+    """The settings to start from: an algorithm stops a swinging pendulum. `configs/` and `pods-train` use them."""
     return {
         "env": {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False},
-        "algorithm": {"name": "pods", **dataclasses.asdict(pods.Config())},
+        "algorithm": {"name": algorithm, **algorithms.settings(algorithm)},
         "seed": 0,
-        "num_epochs": 40,
-        "evaluate_every": 5,  # epochs per compiled chunk; between chunks the policy is measured and saved
+        "num_epochs": num_epochs,
+        "evaluate_every": evaluate_every,  # epochs in a chunk; between chunks the policy is measured and saved
         "num_test_rollouts": 1000,
         "search_optimum": True,  # the best actions for each test state, for the optimality gap
     }

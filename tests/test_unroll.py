@@ -27,6 +27,9 @@ FUNCTIONS = {
     "moves": lambda x: jnp.pad(jnp.concatenate([x[None], x[None, ::1]]).T, ((1, 2), (0, 1)), constant_values=2.0)[
         1:4
     ],
+    "pads": lambda x: [
+        jax.lax.pad(x, 2.0, [config]) for config in ((1, 2, 0), (0, 1, 2), (-1, 2, 1), (2, -1, 0), (-1, -1, 1))
+    ],
     "stacks": lambda x: jnp.stack([x, 2 * x], axis=1).reshape(2, 3).transpose()[jnp.newaxis, 1:],
     "splits": lambda x: jnp.split(jnp.repeat(x, 2), [1, 3])[2] * jnp.arange(3),
     "constants": lambda x: jnp.eye(3) @ x + jnp.zeros(3) * x + jnp.diag(x) @ jnp.ones(3) - jnp.tri(3) @ x,

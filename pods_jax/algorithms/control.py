@@ -22,11 +22,11 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import linalg, trajopt
+from pods_jax.algorithms.near_policy import NearPolicy, penalized
 from pods_jax.envs.environment import Environment, State
 from pods_jax.rollout import flatten_states, objective, starts
-from pods_jax.trajopt import Direction, LinearModel, Objective, Problem, directions
+from pods_jax.trajopt import Direction, LinearModel, Problem, directions
 from pods_jax.trajopt.lqr import Feedback, solve_lqr
-from pods_jax.trajopt.objective import Quadratic
 from pods_jax.types import Policy, Trajectory
 
 ENOUGH = 0.7
@@ -60,26 +60,6 @@ class Guide:
     num_trials: jax.Array  # () int32, trajectories simulated
 
 
-@struct.dataclass
-class NearPolicy:
-    """The LinearModel of (s, e) -> (s', e') under an action: e' = a - mu(s)."""
-
-    model: LinearModel
-    gains: jax.Array  # (A, n) of the policy, d mu / ds
-
-    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """See LinearModel."""
-        size = self.gains.shape[1]
-        by_state, by_action = self.model.pull_back(rows[:, :size])
-        by_state = by_state - rows[:, size:] @ self.gains
-        return jnp.concatenate([by_state, jnp.zeros_like(rows[:, size:])], axis=1), by_action + rows[:, size:]
-
-    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
-        """See LinearModel."""
-        above = by_state[: self.gains.shape[1]]
-        return jnp.concatenate([self.model.push_forward(above, by_action), by_action - self.gains @ above])
-
-
 @dataclass(frozen=True, eq=False)
 class Lagrangian:
     """The problem of one rollout from `start`, for any multiplier."""
@@ -107,7 +87,7 @@ class Lagrangian:
 
         return Problem(
             dynamics=dynamics,
-            objective=_penalized(objective(env, unravel), multiplier * self.precision, size),
+            objective=penalized(objective(env, unravel), multiplier * self.precision, size),
             linearize=linearize,
             state=jnp.concatenate([start, jnp.zeros_like(actions[0])]),
             actions=actions,
@@ -228,27 +208,6 @@ def _policy_gains(lagrangian: Lagrangian, visited: Trajectory) -> jax.Array:
     env, unravel = lagrangian.env, ravel_pytree(lagrangian.start)[1]
     began = flatten_states(starts(lagrangian.start, visited.state))
     return jax.vmap(jax.jacfwd(lambda vector: lagrangian.policy(env.observe(unravel(vector)))))(began)
-
-
-def _penalized(plain: Objective, precision: jax.Array, size: int) -> Objective:
-    """The objective of (s', e) with the penalty 1/2 e' precision e."""
-
-    def cost(joint, action):
-        deviation = joint[size:]
-        return plain.cost(joint[:size], action) + deviation @ precision @ deviation / 2
-
-    def quadratize(joint, action):
-        model, deviation = plain.quadratize(joint[:size], action), joint[size:]
-        more = deviation.shape[0]
-        return Quadratic(
-            s=jnp.concatenate([model.s, precision @ deviation]),
-            a=model.a,
-            ss=jax.scipy.linalg.block_diag(model.ss, precision),
-            aa=model.aa,
-            as_=jnp.pad(model.as_, ((0, 0), (0, more))),
-        )
-
-    return Objective(cost, quadratize)
 
 
 def _total(problem: Problem) -> jax.Array:

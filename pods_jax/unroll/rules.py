@@ -78,15 +78,15 @@ def _iota(params, aval):
 
 
 def _pad(params, aval, array, value):
-    result = objects([value[()]] * aval.size, aval.shape)
-    config = params["padding_config"]
-    if any(low < 0 or high < 0 for low, high, _ in config):
-        raise NotImplementedError(f"unrolling a pad that crops: {config}")
-    inner = (
-        slice(low, size - high, between + 1) for size, (low, high, between) in zip(aval.shape, config, strict=True)
-    )
+    inner, whole, kept = [], [], []
+    for size, (low, high, between) in zip(array.shape, params["padding_config"], strict=True):
+        end = max(low, 0) + max(0, size + (size - 1) * between)
+        inner.append(slice(max(low, 0), end, between + 1))
+        whole.append(end + max(high, 0))
+        kept.append(slice(max(-low, 0), whole[-1] - max(-high, 0)))  # less than nothing at an end crops
+    result = objects([value[()]] * int(np.prod(whole, dtype=int)), tuple(whole))
     result[tuple(inner)] = array
-    return [result]
+    return [result[tuple(kept)]]
 
 
 def _reshape(params, aval, array):
