@@ -17,17 +17,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports strictly lower layers and its own package. A new module has to be given its place here.
 LAYERS = (
-    ("checks", "types", "unroll", "digests", "interruption", "manifest", "paper"),
+    ("checks", "types", "unroll", "digests", "interruption", "manifest"),
     ("linalg", "parallel"),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),
     ("algorithms",),
-    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "scales", "compat"),
+    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "compat"),
     ("workdir", "comparison"),
-    ("plotting", "rendering", "supervision", "report", "measurements", "export"),
+    ("plotting", "rendering", "supervision", "export"),
     ("viewer",),
-    ("experiment", "benchmarks", "claims"),
+    ("experiment", "benchmarks"),
     ("rehearsal", "doctor", "reproduction", "delivery"),
     ("cli",),
     ("commands",),

@@ -1,6 +1,6 @@
 """What the paper claims, beside what our trainings say: each claim is a function of records.
 
-A record is one training (`reproduction.read_record`). Constants of the paper's environments are unknown, so
+A record is one training (`targets.read_record`). Constants of the paper's environments are unknown, so
 orderings and ratios are compared, never rewards. A claim that does not hold is reported as such.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pods_jax.comparison import Record, largest_fall
-from pods_jax.paper import TABLE_1
-from pods_jax.report import Claim, close, final, groups, spread, title
+from pods_jax.reproduction.paper import TABLE_1
+from pods_jax.reproduction.report import Claim, close, final, groups, spread, title
 
 OURS, BASELINES = "PODS 500", ("SAC", "PPO", "GPS", "BPTT", "SHAC")
 

@@ -21,11 +21,12 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from pods_jax import checks, claims, envs, experiment, measurements, metrics, plotting, report, scales
+from pods_jax import checks, envs, experiment, metrics, plotting
 from pods_jax.checks import InputError
 from pods_jax.comparison import Record
 from pods_jax.progress import make_console
-from pods_jax.scales import SHEET, Row, Scale
+from pods_jax.reproduction import claims, measurements, report, scales
+from pods_jax.reproduction.scales import SHEET, Row, Scale
 from pods_jax.workdir import Workdir, write_json
 
 QUANTITIES = ("return", "terminal_kinetic_energy", "terminal_distance", "action_magnitude")

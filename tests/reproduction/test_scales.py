@@ -1,7 +1,8 @@
 import pytest
 
-from pods_jax import InputError, algorithms, scales
+from pods_jax import InputError, algorithms
 from pods_jax.configuration import check
+from pods_jax.reproduction import scales
 
 
 @pytest.mark.parametrize("name", sorted(scales.SCALES))

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import envs, measurements, replay
+from pods_jax import envs, replay
+from pods_jax.reproduction import measurements
 from tests.algorithms.linear import A, B, make_linear
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pods_jax import claims, report
-from pods_jax.claims import sooner
+from pods_jax.reproduction import claims, report
+from pods_jax.reproduction.claims import sooner
 from tests.records import make_record
 
 

@@ -1,0 +1,33 @@
+"""Measures how fast everything is, beside the textbook form of the same mathematics.
+
+python scripts/benchmark.py --suites=textbook,horizon,batch,points --out=benchmark.json
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from pods_jax import checks, cli
+from pods_jax.benchmarks import cases, measure, report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the command line, measures, writes the records, and returns the exit status."""
+    values = flags.FlagValues()
+    suites = flags.DEFINE_list("suites", ["smoke"], f"Some of {', '.join(cases.suites())}.", flag_values=values)
+    out = flags.DEFINE_string("out", "benchmark.json", "Records; .md and .png beside.", flag_values=values)
+    budget = flags.DEFINE_float("budget", 10.0, "Seconds that the runs of a case may take.", flag_values=values)
+
+    def announce(record):
+        print(" | ".join(report.row(record)), flush=True)
+
+    def command() -> None:
+        known = cases.suites()
+        chosen = [case for name in suites.value for case in known[checks.choice("suites", name, known)]]
+        limits = measure.limits()
+        records = cases.records(chosen, budget.value, announce)
+        line = f"python scripts/benchmark.py --suites={','.join(suites.value)}"
+        report.write(pathlib.Path(out.value), records, limits, line)
+
+    return cli.run(command, values, argv, about=str(__doc__))
