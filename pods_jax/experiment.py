@@ -8,7 +8,8 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from pods_jax.interruption import Interruption
 from pods_jax.progress import make_console, print_table
 from pods_jax.rollout import rollout as follow
 from pods_jax.supervision import Progress, train_safely
+from pods_jax.training import Program, compile_chunk
 from pods_jax.workdir import Workdir, write_json
 
 RESUME = ("auto", "never", "must")
@@ -53,6 +55,7 @@ def run(
     with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
         check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
         console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
+        program = _compile_ahead(configuration, folder, devices)
         progress = _start(configuration, folder, console)
         write_json(folder.config, configuration.fields)
         write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
@@ -68,6 +71,7 @@ def run(
                 interruption,
                 progress,
                 devices,
+                program,
             )
             progress = Progress(configuration.num_epochs, train_state)
         numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
@@ -172,6 +176,18 @@ def _start(configuration: Configuration, folder: Workdir, console: Console) -> P
     else:
         console.print(f"already trained to epoch {restored.epoch}; a larger --config.num_epochs continues")
     return Progress(restored.epoch, restored.state, notes["rollbacks"])
+
+
+def _compile_ahead(
+    configuration: Configuration, folder: Workdir, devices: Sequence[jax.Device]
+) -> Future[Program] | None:
+    """Compiles the training program while something else is done; nothing if there is nothing left to train."""
+    if (checkpoints.latest_epoch(folder.checkpoints) or 0) >= configuration.num_epochs:
+        return None
+    executor = ThreadPoolExecutor(max_workers=1)
+    program = executor.submit(compile_chunk, configuration.algorithm, configuration.evaluate_every, devices)
+    executor.shutdown(wait=False)
+    return program
 
 
 def _warn(console: Console, message: str) -> None:

@@ -68,7 +68,19 @@ def copied(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """The same arrays on each of the devices."""
     if len(devices) < 2:
         return tree
-    return jax.device_put(tree, jax.sharding.NamedSharding(_mesh(devices), PartitionSpec()))
+    return jax.device_put(tree, _everywhere(devices))
+
+
+def shapes(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """The shapes of arrays that will be `copied` to these devices."""
+    if len(devices) < 2:
+        return tree
+    place = _everywhere(devices)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
+
+
+def _everywhere(devices: Sequence[jax.Device]) -> jax.sharding.NamedSharding:
+    return jax.sharding.NamedSharding(_mesh(devices), PartitionSpec())
 
 
 def _mesh(devices: Sequence[jax.Device]) -> jax.sharding.Mesh:

@@ -28,11 +28,11 @@ def rehearse(
     configuration, folder = prepare(config, workdir, resume)
     started = time.perf_counter()
     state = fresh_state(configuration)
-    run_chunk = compile_chunk(configuration.algorithm, state, configuration.evaluate_every)
+    program = compile_chunk(configuration.algorithm, configuration.evaluate_every)
     compiled = time.perf_counter()
-    size = memory.check(run_chunk, jax.devices()[0])
+    size = memory.check(program.run, jax.devices()[0])
     started_epoch = time.perf_counter()
-    jax.block_until_ready(run_chunk(state, 1))
+    jax.block_until_ready(program.run(state, 1))
     seconds = time.perf_counter() - started_epoch
     done = min(checkpoints.latest_epoch(folder.checkpoints) or 0, configuration.num_epochs)
     left = configuration.num_epochs - done

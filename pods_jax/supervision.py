@@ -9,6 +9,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.configuration import Configuration
 from pods_jax.interruption import Interruption
 from pods_jax.progress import ProgressDisplay
-from pods_jax.training import Report, train
+from pods_jax.training import Program, Report, train
 from pods_jax.types import Policy
 from pods_jax.workdir import Workdir, write_json
 
@@ -59,11 +60,13 @@ def train_safely(
     interruption: Interruption,
     progress: Progress,
     devices: Sequence[jax.Device] = (),
+    program: Future[Program] | None = None,
 ) -> Any:
     """Trains from `progress` to the end and returns the train state.
 
-    measure: policy -> numbers, `return_mean` among them. Raises Interrupted once a signal came and the state is
-    saved, OSError if it cannot be saved, and FloatingPointError if going back did not help.
+    measure: policy -> numbers, `return_mean` among them. program: as for `train`, at the full learning rate. Raises
+    Interrupted once a signal came and the state is saved, OSError if it cannot be saved, and FloatingPointError if
+    going back did not help.
     """
     failures = []
     for rollbacks in range(progress.rollbacks, MAX_ROLLBACKS + 1):
@@ -73,7 +76,10 @@ def train_safely(
             ProgressDisplay(console, configuration.num_epochs, progress.epoch) as display,
             metrics.MetricsWriter(folder.metrics, folder.events, -1 if fresh else progress.epoch) as writer,
         ):
-            observer = _Observer(configuration, folder, measure, interruption, writer, display, progress, devices)
+            ahead = program if rollbacks == 0 else None  # another learning rate is another program
+            observer = _Observer(
+                configuration, folder, measure, interruption, writer, display, progress, devices, ahead
+            )
             try:
                 return observer.train()
             except _Failed as failure:
@@ -96,6 +102,7 @@ class _Observer:
     display: ProgressDisplay
     progress: Progress  # the last sound one
     devices: Sequence[jax.Device]
+    program: Future[Program] | None
 
     def train(self) -> Any:
         """Trains to the end and returns the train state; raises _Failed, `progress` being what to go back to."""
@@ -113,6 +120,7 @@ class _Observer:
             first_epoch=self.progress.epoch,
             announce=self.display.announce,
             devices=self.devices,
+            program=self.program,
         )[0]
 
     @property

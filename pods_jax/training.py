@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,14 @@ class Report:
 Callback = Callable[[Report], None]
 
 
+@dataclass(frozen=True)
+class Program:
+    """Some epochs, compiled: `run` is (train state, count) -> (train state, metrics of each epoch)."""
+
+    run: jax.stages.Compiled
+    compile_seconds: float
+
+
 def train(
     algorithm: Algorithm,
     key: Key,
@@ -40,31 +49,32 @@ def train(
     first_epoch: int = 0,
     announce: Callable[[str], None] = lambda message: None,
     devices: Sequence[jax.Device] = (),
+    program: Future[Program] | None = None,
 ) -> tuple[Any, list[dict[str, Any]]]:
     """Trains for `num_epochs` epochs; returns the train state and the metrics of each epoch.
 
     key: for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after each
     chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
     announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
+    program: `compile_chunk` of the same arguments in a thread of its own, to do something else meanwhile.
     The epoch is traced and compiled once, whatever the number of epochs. Raises InputError on counts that are not
     allowed, and where an epoch does not fit into memory.
     """
     checks.integer("num_epochs", num_epochs, at_least=1)
     checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
     checks.integer("first_epoch", first_epoch, at_least=0)
-    started = time.perf_counter()
     announce("compiling the training program ...")
+    compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
     with parallel.on(devices):
         state = jax.jit(algorithm.init)(key) if train_state is None else parallel.copied(train_state, devices)
-        run_chunk = compile_chunk(algorithm, state, epochs_per_chunk)
-    compile_seconds = time.perf_counter() - started
-    size = memory.check(run_chunk, jax.devices()[0])
+    size = memory.check(compiled.run, jax.devices()[0])
+    compile_seconds = compiled.compile_seconds
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
     history: list[dict[str, Any]] = []
     for epoch in range(first_epoch, num_epochs, epochs_per_chunk):
         count = min(epochs_per_chunk, num_epochs - epoch)
         started = time.perf_counter()
-        state, stacked = jax.block_until_ready(run_chunk(state, count))
+        state, stacked = jax.block_until_ready(compiled.run(state, count))
         seconds = time.perf_counter() - started
         metrics = unstack(stacked, count)
         history += metrics
@@ -75,11 +85,20 @@ def train(
     return state, history
 
 
-def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Compiled:
-    """The compiled program (train state, count) -> (train state, metrics with a leading `length`).
+def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Program:
+    """The program of up to `length` epochs.
 
-    It runs `count` <= length epochs: the count is an argument, so that a shorter last chunk compiles nothing anew.
+    How many is an argument of it, so that a shorter last chunk compiles nothing anew. Only shapes go in: where arrays
+    happen to lie, which differs between a fresh and a restored state, would make another program of it.
     """
+    started = time.perf_counter()
+    with parallel.on(devices):
+        state = parallel.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
+        run = _lower_chunk(algorithm, state, length).compile()
+    return Program(run, time.perf_counter() - started)
+
+
+def _lower_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Lowered:
     update = jax.jit(algorithm.update)  # traced here, and not again inside the loop
     shapes = jax.eval_shape(update, state)[1]
     empty = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), shapes)
@@ -92,7 +111,7 @@ def compile_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.C
     def chunk(state, count):
         return jax.lax.fori_loop(0, count, epoch, (state, empty))
 
-    return jax.jit(chunk).lower(state, jnp.asarray(0)).compile()
+    return jax.jit(chunk).lower(state, jnp.asarray(0))
 
 
 def unstack(stacked: Any, count: int) -> list[dict[str, Any]]:

@@ -132,11 +132,24 @@ def reset(payload: Payload, key: Key) -> sim.State:
     displaced = payload.initial_displacement * jnp.sum(unit[:, None] * payload.translations, axis=0)
     shift = jnp.mean(sim.handle_position(system, displaced) - system.handle_origin, axis=0)
     modes = payload.velocity_modes
-    ball = jax.random.ball(key_velocity, system.dimension - 1, shape=modes.shape[:1], dtype=dtype)
-    horizontal = jnp.matmul(modes.T, ball, precision="highest")
+    direction = within_unit_ball(key_velocity, (*modes.shape[:1], system.dimension - 1), dtype)
+    horizontal = jnp.matmul(modes.T, direction, precision="highest")
     velocity = payload.initial_speed * jnp.pad(horizontal, ((0, 0), (0, 1)))
     handle = payload.start_handle + displaced
     return sim.initial_state(system, handle, payload.start_position + shift[None], velocity)
+
+
+def within_unit_ball(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
+    """(n, 1) uniform in [-1, 1] or (n, 2) uniform in the unit disc; the key is consumed.
+
+    `jax.random.ball` does this for any dimension, by rejection in a loop that takes 3 s to compile, in every program
+    that draws initial states.
+    """
+    unit = jax.random.uniform(key, shape, dtype, -1.0, 1.0)
+    if shape[1] == 1:
+        return unit
+    radius, angle = jnp.sqrt((unit[:, 0] + 1) / 2), jnp.pi * unit[:, 1]
+    return jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=1)
 
 
 def step(payload: Payload, state: sim.State, action: jax.Array) -> sim.State:

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import pods_jax
 from pods_jax import envs, sim
 from pods_jax.checks import InputError
-from pods_jax.envs.payload import Weights, make_payload
+from pods_jax.envs.payload import Weights, make_payload, within_unit_ball
 
 WEIGHTS = (2.0, 3.0, 5.0, 7.0)  # of handle, position, velocity, action
 
@@ -134,6 +135,21 @@ def test_the_rest_position_carries_the_weight_of_what_hangs_below():
     stretch = 2.0 * 9.81 / 1e3
     expected = [[0.0, 0.0, -(0.4 + 2 * stretch)], [0.0, 0.0, -(0.8 + 3 * stretch)]]
     np.testing.assert_allclose(env.parameters.rest_position, expected, rtol=1e-12)
+
+
+class TestWithinUnitBall:
+    def test_one_dimension_is_uniform_in_the_interval(self):
+        drawn = np.asarray(within_unit_ball(jax.random.key(0), (4000, 1), jnp.float64))
+        assert drawn.shape == (4000, 1)
+        assert stats.kstest(drawn[:, 0], stats.uniform(-1, 2).cdf).pvalue > 0.01
+
+    def test_two_dimensions_are_uniform_in_the_disc(self):
+        """The squared radius and the angle of such a point are uniform, and independent of each other."""
+        drawn = np.asarray(within_unit_ball(jax.random.key(1), (4000, 2), jnp.float64))
+        squared, angle = np.sum(drawn**2, axis=1), np.arctan2(drawn[:, 1], drawn[:, 0])
+        assert stats.kstest(squared, "uniform").pvalue > 0.01
+        assert stats.kstest(angle, stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > 0.01
+        assert abs(stats.spearmanr(squared, angle).statistic) < 0.05
 
 
 class TestMakePayload:
