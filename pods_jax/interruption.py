@@ -51,9 +51,10 @@ class Interruption:
             signal.set_wakeup_fd(self._old_descriptor)
             self._writing.close()  # ends the thread
 
-    def stop_if_requested(self, message: str) -> None:
-        """Raises Interrupted, saying `message`, if a signal came since the `with` statement began."""
+    def stop_if_requested(self, message: str, finish: Callable[[], None] = lambda: None) -> None:
+        """If a signal came since the `with` statement began: finishes, then raises Interrupted with the message."""
         if self._received:
+            finish()
             raise Interrupted(f"{signal.Signals(self._received).name}: {message}", self._received)
 
     def _watch(self) -> None:

@@ -75,10 +75,11 @@ def train_safely(
         with (
             ProgressDisplay(console, configuration.num_epochs, progress.epoch) as display,
             metrics.MetricsWriter(folder.metrics, folder.events, -1 if fresh else progress.epoch) as writer,
+            checkpoints.Saver(folder.checkpoints) as saver,
         ):
             ahead = program if rollbacks == 0 else None  # another learning rate is another program
             observer = _Observer(
-                configuration, folder, measure, interruption, writer, display, progress, devices, ahead
+                configuration, folder, measure, interruption, writer, saver, display, progress, devices, ahead
             )
             try:
                 return observer.train()
@@ -99,6 +100,7 @@ class _Observer:
     measure: Measure
     interruption: Interruption
     writer: metrics.MetricsWriter
+    saver: checkpoints.Saver
     display: ProgressDisplay
     progress: Progress  # the last sound one
     devices: Sequence[jax.Device]
@@ -137,10 +139,10 @@ class _Observer:
             raise _Failed(f"epochs {self.progress.epoch + 1} to {report.epoch}: {', '.join(problems)}")
         notes = {"rollbacks": self.progress.rollbacks, "machine": manifest.machine()}
         score = numbers["return_mean"]
-        checkpoints.save(self.folder.checkpoints, report.epoch, report.train_state, score, notes)
+        self.saver.save(report.epoch, report.train_state, score, notes)
         self.progress = dataclasses.replace(self.progress, epoch=report.epoch, train_state=report.train_state)
         self.display.report(report.epoch, numbers, seconds)
-        self.interruption.stop_if_requested(f"saved epoch {report.epoch}")
+        self.interruption.stop_if_requested(f"saved epoch {report.epoch}", self.saver.wait)
 
     def problems(self, report: Report, numbers: Mapping[str, float]) -> list[str]:
         """What is wrong after a chunk, in words; a state with such numbers must not replace a good one."""

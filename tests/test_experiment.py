@@ -110,10 +110,10 @@ class TestToy:
     def test_a_run_killed_between_metrics_and_checkpoint_repeats_those_epochs(self, tmp_path, monkeypatch):
         experiment.run(make_config(), tmp_path / "whole")
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoints, "save", lambda *arguments: sys.exit("killed"))
+            patch.setattr(checkpoints, "save", lambda *arguments: sys.exit("killed"))  # noticed by the next save
             with pytest.raises(SystemExit):
                 experiment.run(make_config(), tmp_path / "parts")
-        assert [row["epoch"] for row in metrics.read(tmp_path / "parts" / "metrics.jsonl")] == [0, 1, 2]
+        assert [row["epoch"] for row in metrics.read(tmp_path / "parts" / "metrics.jsonl")] == [0, 1, 2, 3, 4]
         experiment.run(make_config(), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
 

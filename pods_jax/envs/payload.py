@@ -132,7 +132,7 @@ def reset(payload: Payload, key: Key) -> sim.State:
     displaced = payload.initial_displacement * jnp.sum(unit[:, None] * payload.translations, axis=0)
     shift = jnp.mean(sim.handle_position(system, displaced) - system.handle_origin, axis=0)
     modes = payload.velocity_modes
-    direction = within_unit_ball(key_velocity, (*modes.shape[:1], system.dimension - 1), dtype)
+    direction = within_unit_ball(key_velocity, (modes.shape[0], system.dimension - 1), dtype)
     horizontal = jnp.matmul(modes.T, direction, precision="highest")
     velocity = payload.initial_speed * jnp.pad(horizontal, ((0, 0), (0, 1)))
     handle = payload.start_handle + displaced

@@ -45,7 +45,7 @@ def assert_as_if_undisturbed(folder, whole):
 def test_a_run_survives_kill_and_signals_and_keeps_others_out(tmp_path, undisturbed):
     whole, folder = undisturbed(processes.NUM_EPOCHS), tmp_path / "run"
     with processes.start(processes.command(folder)) as process:
-        processes.wait_for(process, "measuring", count=3)
+        processes.wait_for(process, "measuring", count=4)  # epoch 3 is trained while epoch 2 is saved
         with pytest.raises(InputError, match=f"it is in use by process {process.pid} on .* since 20"):
             experiment.run(pods_config.get_config().to_dict(), folder)
         process.kill()
