@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import InputError, algorithms, checkpoints, experiment, train
+from pods_jax import InputError, algorithms, train
 from pods_jax.algorithms import Algorithm
 from pods_jax.configuration import check
+from tests import tiny
 from tests.algorithms.linear import make_linear
 
 NAMES = algorithms.names()
@@ -25,25 +26,13 @@ SMALL = {
     "sac": ({"batch_size": 16, "gradient_steps": 150, "minibatch_size": 64, "buffer_size": 10000}, 6),
     "shac": ({"batch_size": 160, "minibatch_size": 16, "window": 3, "critic_sizes": (16,)}, 5),
 }
-TINY = {
-    "pods": {"batch_size": 8, "guard_size": 4, "gradient_steps": 4, "minibatch_size": 16},
-    "bptt": {"batch_size": 8, "minibatch_size": 4},
-    "gps": {"batch_size": 4, "gradient_steps": 4, "minibatch_size": 16},
-    "ppo": {"batch_size": 8, "num_minibatches": 2},
-    "sac": {"batch_size": 4, "gradient_steps": 8, "minibatch_size": 16, "buffer_size": 100},
-    "shac": {"batch_size": 8, "minibatch_size": 4, "window": 3, "critic_sizes": (8,), "critic_steps": 2},
-}
-
-
-def hidden(name, size):
-    return {"hidden_sizes": (size, size)} if "hidden_sizes" in algorithms.settings(name) else {}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_algorithm_lowers_the_cost_by_half_on_a_linear_environment(name):
     env = make_linear()
     settings, epochs = SMALL.get(name, ({}, 5))
-    algorithm = algorithms.make(name, env, **hidden(name, 32) | settings)
+    algorithm = algorithms.make(name, env, **tiny.hidden(name, 32) | settings)
     starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(100), 64))
     state, history = train(algorithm, jax.random.key(0), epochs, epochs_per_chunk=epochs)
     untrained, trained = (
@@ -74,7 +63,7 @@ def test_all_start_from_the_same_policy():
     observations = jax.random.normal(jax.random.key(1), (5, env.observation_size))
     actions = {}
     for name in NAMES:
-        algorithm = algorithms.make(name, env, **hidden(name, 16) | TINY.get(name, {}))
+        algorithm = algorithms.make(name, env, **tiny.settings(name))
         actions[name] = jax.vmap(algorithm.policy(algorithm.init(jax.random.key(3))))(observations)
     for name in NAMES:
         np.testing.assert_allclose(actions[name], actions["pods"], rtol=1e-12)
@@ -95,32 +84,3 @@ def test_the_configuration_file_repeats_no_defaults(name):
     config = importlib.import_module(f"configs.{name}").get_config().to_dict()
     assert config["algorithm"] == {"name": name, **algorithms.settings(name)}
     assert isinstance(check(config).algorithm, Algorithm)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_a_run_that_is_continued_ends_at_the_same_bits(name, tmp_path):
-    config = {
-        "env": {"name": "pendulum_2d", "task": "stop", "horizon": 6},
-        "algorithm": {"name": name, **hidden(name, 8), **TINY.get(name, {})},
-        "seed": 2,
-        "num_epochs": 12,
-        "evaluate_every": 5,
-        "num_test_rollouts": 4,
-        "search_optimum": False,
-    }
-    whole = experiment.run(config, tmp_path / "whole")
-    experiment.run(config | {"num_epochs": 5}, tmp_path / "parts")
-    parts = experiment.run(config, tmp_path / "parts")
-    assert parts["return_mean"] == whole["return_mean"]
-    like = experiment.fresh_state(check(config))
-    first, second = (
-        checkpoints.restore(tmp_path / folder / "checkpoints", like).state for folder in ("whole", "parts")
-    )
-    assert jax.tree.structure(first) == jax.tree.structure(second)
-    for one, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-        assert raw(one).tobytes() == raw(other).tobytes()
-
-
-def raw(leaf):
-    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)

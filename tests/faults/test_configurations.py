@@ -1,4 +1,4 @@
-"""Random valid configurations of every environment and method train two epochs with finite metrics.
+"""Random valid configurations of every environment, method and algorithm train two epochs with finite metrics.
 
 Numbers of the physics vary freely: they are arguments of a compiled program. What a program is compiled for, sizes,
 methods and settings of the algorithm, is drawn once for each environment, task and method.
@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from configs import pods as pods_config
 from pods_jax import algorithms, envs
-from pods_jax.configuration import check
+from pods_jax.configuration import check, default_config
 from pods_jax.trajopt import DIRECTIONS
+from tests import tiny
 
 SMALL_SYSTEMS = ("pendulum_2d", "pendulum_3d")
+BASELINES = [name for name in algorithms.names() if name != "pods"]
 KINDS = [
-    (name, task, method)
+    (name, task, way)  # a method of PODS or another algorithm
     for name in envs.names()
     for task in envs.tasks(name)
-    for method in DIRECTIONS
-    if name in SMALL_SYSTEMS or method != "newton"  # compiling exact Hessians of a cloth takes 10 GB
+    for way in (*DIRECTIONS, *BASELINES)
+    if name in SMALL_SYSTEMS or way != "newton"  # compiling exact Hessians of a cloth takes 10 GB
 ]
 FIXED = ("time_step",)  # part of the program
 SMALL = {"cloth_3d": {"rows": 2, "columns": 4}, "rope_3d": {"num_points": 2}}
@@ -32,13 +33,16 @@ SMALL = {"cloth_3d": {"rows": 2, "columns": 4}, "rope_3d": {"num_points": 2}}
 
 def sections(kind):
     """The sections of a configuration of one kind, but for the numbers of the physics."""
-    name, task, method = kind
+    name, task, way = kind
     draw = random.Random("/".join(kind))
-    env = {"name": name, "task": task, "horizon": draw.choice((1, 2, 3))} | SMALL.get(name, {})
+    horizon = 3 if way == "shac" else draw.choice((1, 2, 3))  # a multiple of its window
+    env = {"name": name, "task": task, "horizon": horizon} | SMALL.get(name, {})
+    if way in BASELINES:
+        return env, {"name": way, **tiny.settings(way), "learning_rate": 10 ** draw.uniform(-4, -2)}
     batch_size = draw.choice((2, 3))
     return env, {
         "name": "pods",
-        "method": method,
+        "method": way,
         "batch_size": batch_size,
         "guard_size": draw.choice((0, 1, batch_size)),
         "hidden_sizes": draw.choice(((4,), (3, 2))),
@@ -75,7 +79,7 @@ def draw_checked(data):
     numbers = [field for field in sorted(defaults) if isinstance(defaults[field], float) and field not in FIXED]
     changed = {field: defaults[field] * data.draw(strategies.floats(0.6, 1.6), field) for field in numbers}
     seed = data.draw(strategies.integers(0, 2**32 - 1), "seed")
-    config = pods_config.get_config().to_dict()
+    config = default_config(algorithm_section["name"])
     return kind, check(config | {"env": env_section | changed, "algorithm": algorithm_section, "seed": seed})
 
 

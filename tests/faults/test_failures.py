@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import pods as pods_config
 from pods_jax import algorithms, checkpoints, experiment, metrics
 from pods_jax.algorithms import Algorithm
 from scripts import train
+from tests import tiny
 from tests.faults import processes, toy
 
 COMMAND = ["train.py", "--config=configs/pods.py", "--config.num_epochs=6", "--config.evaluate_every=2"]
@@ -92,34 +92,16 @@ def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, mo
     assert checkpoints.epochs(tmp_path / "run" / "checkpoints") == [2, 4, 6]
 
 
-TINY = {
-    "batch_size": 4,
-    "hidden_sizes": (4,),
-    "gradient_steps": 2,
-    "minibatch_size": 8,
-    "guard_size": 2,
-    "learning_rate": 1e-2,
-}
-
-
-def tiny_config(name, **changes):
-    """A configuration of any algorithm of the package that trains in no time."""
-    settings = {field: value for field, value in TINY.items() if field in algorithms.settings(name)}
-    config = pods_config.get_config().to_dict()
-    env = {"name": "pendulum_2d", "task": "stop", "horizon": 3}
-    counts = {"num_epochs": 12, "evaluate_every": 5, "num_test_rollouts": 2, "search_optimum": False}
-    return config | counts | {"env": env, "algorithm": {"name": name, **settings}} | changes
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", algorithms.names())
 def test_twelve_epochs_are_five_and_seven(name, tmp_path):
-    experiment.run(tiny_config(name), tmp_path / "whole")
-    experiment.run(tiny_config(name, num_epochs=5), tmp_path / "parts")
-    experiment.run(tiny_config(name), tmp_path / "parts")
+    """Bit for bit, on all the devices that this process sees."""
+    whole, first = tiny.config(name), tiny.config(name, num_epochs=5)
+    for config, folder in ((whole, "whole"), (first, "parts"), (whole, "parts")):
+        experiment.run(config, tmp_path / folder, num_devices=0)
 
     def final(folder):
-        like = experiment.fresh_state(experiment.check(tiny_config(name)))
+        like = experiment.fresh_state(experiment.check(whole))
         return processes.fingerprint(checkpoints.restore(tmp_path / folder / "checkpoints", like).state)
 
     assert final("parts") == final("whole")
@@ -127,16 +109,17 @@ def test_twelve_epochs_are_five_and_seven(name, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_on_four_devices_too():
     """What the test above says, in a process that sees four devices."""
     arguments = ["-m", "pytest", "-q", "-m", "slow", "-k", "twelve_epochs", __file__]
-    out, _ = processes.finish([sys.executable, *arguments], env=processes.environment(4), timeout=280)
+    out, _ = processes.finish([sys.executable, *arguments], env=processes.environment(4), timeout=1500)
     assert f"{len(algorithms.names())} passed" in out
 
 
 @pytest.mark.slow
 def test_when_every_rollout_of_an_epoch_fails_the_run_stops(tmp_path, capsys):
-    config = tiny_config("pods", env={"name": "pendulum_2d", "task": "stop", "horizon": 3, "initial_speed": 1e300})
+    config = tiny.config("pods", env={"name": "pendulum_2d", "task": "stop", "horizon": 3, "initial_speed": 1e300})
     with pytest.raises(FloatingPointError, match="training failed 4 times after epoch 0"):
         experiment.run(config, tmp_path / "run")
     assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
@@ -145,7 +128,7 @@ def test_when_every_rollout_of_an_epoch_fails_the_run_stops(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", algorithms.names())
 def test_no_key_is_used_twice(name):
-    algorithm = experiment.check(tiny_config(name)).algorithm
+    algorithm = experiment.check(tiny.config(name)).algorithm
     with jax.debug_key_reuse(True):
         state = jax.jit(algorithm.init)(jax.random.key(0))
         jax.jit(algorithm.update)(state)
