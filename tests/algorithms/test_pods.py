@@ -7,6 +7,7 @@ import pytest
 
 from pods_jax import InputError, algorithms, envs, train
 from pods_jax.algorithms import pods
+from pods_jax.algorithms.common import make_actor, sample_states
 from pods_jax.algorithms.ledger import STEP_SIZE_BINS
 
 SMALL = {"batch_size": 12, "guard_size": 6, "hidden_sizes": (16,), "gradient_steps": 20, "minibatch_size": 64}
@@ -34,8 +35,10 @@ def history(small):
     return rows
 
 
-def test_the_policy_gets_much_better(history):
-    assert history[-1]["guard_value"] > 0.95 * history[0]["guard_value"]  # values are negative
+def test_the_policy_gets_better(small, history):
+    """By more than a tenth of a cost of which most comes before anything can be done."""
+    untrained = small[0].init(jax.random.key(0)).guard_value
+    assert history[-1]["guard_value"] > 0.9 * untrained  # both are negative
 
 
 def test_the_promises_of_the_ledger(history):
@@ -96,11 +99,14 @@ def test_where_the_guard_holds_a_policy_the_learner_goes_on_from_its_own_rollout
 
 def test_without_a_guard_every_finite_policy_is_taken_and_all_states_are_drawn_anew():
     algorithm = algorithms.make("pods", small_env(), **SMALL | {"guard_size": 0, "regression": "improved_states"})
-    _, history = train(algorithm, jax.random.key(0), 25)
-    values = np.array([row["guard_value"] for row in history])
+    untrained = algorithm.init(jax.random.key(0))
+    trained, history = train(algorithm, jax.random.key(0), 25)
     assert not any(row["guard_acted"] for row in history)
-    assert np.any(np.diff(values) < 0)  # other states each time
-    assert np.mean(values[-5:]) > np.mean(values[:5])
+    assert np.any(np.diff([row["guard_value"] for row in history]) < 0)  # other states each time
+    actor = make_actor(algorithm.env, algorithm.config.hidden_sizes)
+    states = sample_states(algorithm.env, jax.random.key(5), 64)
+    before, after = (jnp.mean(actor.returns(state.params, states)) for state in (untrained, trained))
+    assert after > 0.9 * before  # both are negative
 
 
 def test_a_rollout_that_is_not_finite_never_reaches_the_policy(small):

@@ -46,8 +46,9 @@ class TestTerminalOnly:
 
     def test_a_policy_learns_it(self):
         algorithm = algorithms.make("pods", swing(terminal_only=True), damping=1e-2, **SMALL)
-        _, history = pods_jax.train(algorithm, jax.random.key(0), 12)
-        assert history[-1]["guard_value"] > 0.5 * history[0]["guard_value"]
+        untrained = algorithm.init(jax.random.key(0)).guard_value
+        _, history = pods_jax.train(algorithm, jax.random.key(0), 6)
+        assert history[-1]["guard_value"] > untrained / 4  # both are negative
         assert all(row["unhealthy_rollouts"] == 0 for row in history)
 
     def test_second_order_steps_ask_for_damping(self):
