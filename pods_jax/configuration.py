@@ -12,7 +12,7 @@ is tried by itself, so that all mistakes are reported at once.
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
@@ -103,13 +103,12 @@ def _mistakes_in_sections(env: Any, algorithm: Any) -> list[str]:
     mistakes = _mistakes_in_section(
         "config.env", env, envs.names(), lambda name: ("task", *envs.overrides(name)), envs.make
     )
-    # Any environment will do to try the settings of an algorithm one by one.
-    example = partial(algorithms.make, env=envs.make(envs.names()[0]))
-    mistakes += _mistakes_in_section("config.algorithm", algorithm, algorithms.names(), algorithms.settings, example)
-    if not mistakes:
-        together = partial(algorithms.make, env=envs.make(**_tuples(env)), **_tuples(algorithm))
-        mistakes += [f"config.{error}" for error in _errors(together)]
-    return mistakes
+    # Without a sound environment, another one will do to try the settings of the algorithm.
+    example = envs.make(envs.names()[0]) if mistakes else envs.make(**_tuples(env))
+    make = partial(algorithms.make, env=example)
+    return mistakes + _mistakes_in_section(
+        "config.algorithm", algorithm, algorithms.names(), algorithms.settings, make
+    )
 
 
 def _mistakes_in_section(
@@ -119,7 +118,7 @@ def _mistakes_in_section(
     fields_of: Callable[[str], Collection[str]],
     make: Callable[..., Any],
 ) -> list[str]:
-    """Tries each field of a section by itself, then all of them together; `name` decides what they are."""
+    """Tries all fields of a section together, and if that fails each of them; `name` decides what they are."""
     if not isinstance(section, Mapping) or "name" not in section:
         return [f"{path} = {section!r}: must be a group of fields, `name` among them"]
     name = section["name"]
@@ -128,10 +127,26 @@ def _mistakes_in_section(
         return mistakes
     fields = ("name", *fields_of(name))
     mistakes = _misnamed(path, section, fields)
-    for field in section.keys() & {*fields} - {"name"}:
-        settings = _tuples({field: section[field]})
-        mistakes += _attempt(f"{path}.{field}", section[field], partial(make, name, **settings))
-    return sorted(mistakes) or [f"{path}: {error}" for error in _errors(partial(make, **_tuples(section)))]
+    settings = {field: section[field] for field in section.keys() & {*fields} - {"name"}}
+    together = _errors(partial(make, name, **_tuples(settings)))
+    if together:
+        known = together[0].removeprefix("algorithm.")  # some name the section themselves
+        mistakes += _mistaken_settings(path, settings, partial(make, name)) or [f"{path}.{known}"]
+    return sorted(mistakes)
+
+
+def _mistaken_settings(path: str, settings: Mapping[str, Any], make: Callable[..., Any]) -> list[str]:
+    """The mistakes that single settings are: wrong beside the defaults, and beside those settings that are not."""
+
+    def beside(others: Iterable[str], *fields: str) -> Callable[[], Any]:
+        return partial(make, **_tuples({field: settings[field] for field in (*others, *fields)}))
+
+    # The defaults themselves may not suit what the settings are for; that is the mistake of none of them.
+    allowed: tuple[list[str], ...] = ([], _errors(beside([])))
+    sound = [field for field in settings if _errors(beside([], field)) in allowed]
+    allowed = ([], _errors(beside(sound)))
+    wrong = [field for field in settings if _errors(beside(sound, field)) not in allowed]
+    return [line for field in wrong for line in _attempt(f"{path}.{field}", settings[field], beside(sound, field))]
 
 
 def _misnamed(path: str, section: Mapping[str, Any], fields: Collection[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from configs import pods as pods_config
 from pods_jax.checks import InputError
-from pods_jax.configuration import check, differences
+from pods_jax.configuration import check, default_config, differences
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
@@ -106,6 +106,36 @@ def test_all_mistakes_are_reported_at_once():
         "config.algorithm.batch_size",
         "config.algorithm.method",
     ]
+
+
+class TestSettingsThatDependOnEachOther:
+    """The replay buffer of SAC has to hold an epoch: batch_size times the horizon of the environment."""
+
+    def config(self, **settings):
+        config = default_config("sac")
+        return config | {
+            "env": config["env"] | {"horizon": 6},
+            "algorithm": config["algorithm"] | {"batch_size": 4} | settings,
+        }
+
+    def test_they_may_be_right_together_and_wrong_beside_the_defaults(self):
+        assert check(self.config(buffer_size=100)).algorithm.config.buffer_size == 100
+
+    def test_they_are_no_mistake_beside_one(self):
+        with pytest.raises(InputError) as caught:
+            check(self.config(buffer_size=100, discount=2.0))
+        assert str(caught.value).splitlines()[1:] == ["  config.algorithm.discount = 2.0: must be at most 1"]
+
+    def test_they_are_judged_by_each_other(self):
+        with pytest.raises(InputError, match=r"config.algorithm.buffer_size = 10: must hold an epoch, .* 24$"):
+            check(self.config(buffer_size=10))
+
+    def test_what_does_not_suit_the_environment_is_the_mistake_of_one_field(self):
+        config = default_config("pods")
+        with pytest.raises(InputError) as caught:
+            check(config | {"env": config["env"] | {"terminal_only": True}})
+        (line,) = str(caught.value).splitlines()[1:]
+        assert line.startswith("  config.algorithm.damping = 0.0: must be greater than 0 where")
 
 
 def test_a_good_configuration_survives_json():
