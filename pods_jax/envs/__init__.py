@@ -6,6 +6,7 @@ from typing import Any
 from pods_jax import checks
 from pods_jax.envs import cloth_3d, double_pendulum_3d, payload_2d, pendulum_2d, pendulum_3d, rope_3d
 from pods_jax.envs.environment import Environment, Functions
+from pods_jax.envs.from_step import from_step
 from pods_jax.envs.payload import Payload, Weights, make_payload, make_weights
 
 _MODULES = {
@@ -54,6 +55,7 @@ __all__ = [
     "Functions",
     "Payload",
     "Weights",
+    "from_step",
     "make",
     "make_payload",
     "make_weights",

@@ -1,0 +1,187 @@
+"""Any pure, differentiable JAX step function as an Environment.
+
+    env = from_step(step, reset, observe, residual=residual, action_limit=[1.0], horizon=50)
+
+Derivatives are those of the step itself, by forward mode. What PODS cannot do without is tried once, on one state,
+before anything is trained: that the functions are pure, that the step returns what it was given, that it can be
+differentiated, and that actions have an effect.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from pods_jax import checks
+from pods_jax.checks import InputError
+from pods_jax.envs.environment import Environment, Functions, State
+from pods_jax.types import Key
+
+EFFECT_STEPS = 3
+"""After so many steps an action must have had an effect; the first may change a velocity only."""
+
+
+def from_step(
+    step: Callable[[State, jax.Array], State],
+    reset: Callable[[Key], State],
+    observe: Callable[[State], jax.Array],
+    *,
+    residual: Callable[[State, jax.Array], jax.Array] | None = None,
+    reward: Callable[[State, jax.Array], jax.Array] | None = None,
+    measure: Callable[[State], dict[str, jax.Array]] | None = None,
+    action_limit: ArrayLike,
+    horizon: int,
+    time_step: float = 1.0,
+    name: str = "own",
+    task: str = "own",
+) -> Environment:
+    """An Environment of functions of one state, a pytree of real numbers of one type.
+
+    step: (state, action (A,)) -> the state one time step later, of the same shapes. reset: a random initial state
+    from a key. observe: (O,) what the policy sees. residual: (R,) of arriving in a state by an action, the reward
+    being -|residual|^2; with it second-order steps take the Gauss-Newton model. reward: () instead of the residual,
+    twice differentiable, see `Environment.with_reward`. measure: numbers of the last state that `evaluate` reports.
+    action_limit: (A,) |action| <= action_limit. time_step [s]: between two actions. Raises InputError that names what
+    is wrong, down to the leaf of the state: a function that is not pure, other shapes or types than it should return,
+    a derivative that is missing or not finite, actions without effect.
+    """
+    if (residual is None) == (reward is None):
+        raise InputError("give either residual, for the reward -|residual|^2, or reward")
+    checks.integer("horizon", horizon, at_least=1)
+    limit = checks.array("action_limit", action_limit, (np.size(action_limit),), above=0.0)
+    key = jax.random.key(0)
+    state = traced("reset", reset, key)
+    dtype = dtype_of(state)
+    action = jax.ShapeDtypeStruct(limit.shape, dtype)
+    check_same("step", traced("step", step, state, action), state)
+    check_vector("observe", traced("observe", observe, state), dtype)
+    if residual is not None:
+        check_vector("residual", traced("residual", residual, state, action), dtype)
+    env = Environment(
+        name=name,
+        task=task,
+        horizon=horizon,
+        time_step=checks.number("time_step", time_step, above=0.0),
+        functions=Functions(
+            reset=lambda _, key: reset(key),
+            step=lambda _, state, action: step(state, action),
+            observe=lambda _, state: observe(state),
+            residual=lambda _, state, action: _given(residual)(state, action),
+            step_error=lambda _, state, action, after: _error(after),
+            measure=lambda _, state: measure(state) if measure else {},
+        ),
+        parameters=(),
+        action_limit=jnp.asarray(limit, dtype),
+    )
+    check_derivative(env)
+    return env if reward is None else env.with_reward(reward)
+
+
+def _given(residual: Callable[[State, jax.Array], jax.Array] | None) -> Callable[[State, jax.Array], jax.Array]:
+    if residual is None:
+        raise InputError("this environment has a reward and no residual")
+    return residual
+
+
+def _error(state: State) -> jax.Array:
+    """() health of a step of which only the result is known: 0, or NaN where that is not finite."""
+    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)]))
+    return jnp.where(finite, 0.0, jnp.nan)
+
+
+def traced(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The shapes that a function returns; raises InputError unless it is pure: twice the same program, no effects."""
+    try:
+        # JAX remembers what it traced by the function: a new object each time is traced anew.
+        first, second = (
+            jax.make_jaxpr(partial(lambda *given: function(*given)), return_shape=True)(*arguments) for _ in range(2)
+        )
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{name} cannot be traced by JAX: {reason}") from error
+    if first[0].effects:
+        effects = ", ".join(sorted(str(effect) for effect in first[0].effects))
+        raise InputError(f"{name} is not pure, it has an effect outside of its result ({effects}); remove it")
+    constants = [[np.asarray(constant) for constant in program.consts] for program, _ in (first, second)]
+    same = str(first[0].jaxpr) == str(second[0].jaxpr) and all(
+        np.array_equal(one, other, equal_nan=one.dtype.kind == "f") for one, other in zip(*constants, strict=True)
+    )
+    if not same:
+        raise InputError(
+            f"{name} is not pure: called twice, it is two different programs; it must not depend on anything but its "
+            "arguments (a counter, numpy.random, the time ...)"
+        )
+    return first[1]
+
+
+def dtype_of(state: State) -> jnp.dtype:
+    """The type of all leaves of a state; raises InputError naming a leaf that is no real number or differs."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    if not leaves:
+        raise InputError("reset returns a state without any array")
+    dtype = leaves[0][1].dtype
+    for path, leaf in leaves:
+        where = f"state{jax.tree_util.keystr(path)}"
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise InputError(
+                f"{where} is {leaf.dtype}: must be a real number, since derivatives by it are asked for; what never "
+                "changes belongs into the functions, a counter may be counted in real numbers"
+            )
+        if leaf.dtype != dtype:
+            raise InputError(f"{where} is {leaf.dtype}: must be {dtype}, as the first leaf")
+    return dtype
+
+
+def check_same(name: str, got: State, expected: State) -> None:
+    """Raises InputError naming the first leaf in which two states differ."""
+    if jax.tree.structure(got) != jax.tree.structure(expected):  # type: ignore[operator]
+        raise InputError(
+            f"{name} returns {jax.tree.structure(got)}: must return {jax.tree.structure(expected)}, as reset does"
+        )
+    for (path, leaf), model in zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(expected), strict=True):
+        if leaf.shape != model.shape or leaf.dtype != model.dtype:
+            raise InputError(
+                f"{name} returns state{jax.tree_util.keystr(path)} as {leaf.dtype} of shape {leaf.shape}: must be "
+                f"{model.dtype} of shape {model.shape}, as reset returns it"
+            )
+
+
+def check_vector(name: str, got: Any, dtype: jnp.dtype) -> None:
+    """Raises InputError unless a function returns one vector of the given type."""
+    shapes = jax.tree.map(lambda leaf: (str(leaf.dtype), leaf.shape), got)
+    if not (hasattr(got, "shape") and len(got.shape) == 1 and got.dtype == dtype):
+        raise InputError(f"{name} returns {shapes}: must return one vector of {dtype}")
+
+
+def check_derivative(env: Environment) -> None:
+    """Takes the derivative of a few steps in a random direction; raises InputError if there is none to go by."""
+    keys = jax.random.split(jax.random.key(1), 3)
+    state = env.reset(keys[0])
+    action, change = (
+        jax.random.uniform(key, env.action_limit.shape, env.action_limit.dtype, -1.0, 1.0) * env.action_limit
+        for key in keys[1:]
+    )
+
+    def play(action):
+        return jax.lax.scan(lambda state, _: (env.step(state, action), None), state, length=EFFECT_STEPS)[0]
+
+    try:
+        after, changed = jax.jit(partial(jax.jvp, play))((action,), (change,))
+    except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
+        raise InputError(f"step has no derivative by forward mode: {str(error).splitlines()[0]}") from error
+    for what, tree in (("state", after), ("the derivative of state", changed)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if not np.all(np.isfinite(leaf)):
+                raise InputError(
+                    f"{what}{jax.tree_util.keystr(path)} is not finite after {EFFECT_STEPS} steps from a random "
+                    "state: look for a square root or a norm at zero, or for a time step that is too long"
+                )
+    if not any(np.any(leaf) for leaf in jax.tree.leaves(changed)):
+        raise InputError(
+            f"the derivative of step by the action is zero, also after {EFFECT_STEPS} steps, so that nothing can be "
+            "learned: look for a rounding, an integer, a stop_gradient or a contact that is not closed"
+        )
