@@ -12,4 +12,25 @@ def to_brax(env: Environment) -> Any:
     return brax.BraxEnvironment(env)
 
 
-__all__ = ["to_brax"]
+def from_brax(env: Any, **settings: Any) -> Environment:
+    """A Brax environment as one of ours, see `compat.brax.from_environment`. Raises InputError without Brax."""
+    from pods_jax.compat import brax
+
+    return brax.from_environment(env, **settings)
+
+
+def from_mjx(model: Any, **settings: Any) -> Environment:
+    """A MuJoCo model, simulated by MJX, see `compat.mjx.from_model`. Raises InputError without MJX."""
+    from pods_jax.compat import mjx
+
+    return mjx.from_model(model, **settings)
+
+
+def from_gymnax(env: Any, params: Any = None, **settings: Any) -> Environment:
+    """An environment with gymnax's interface, see `compat.gymnax.from_environment`."""
+    from pods_jax.compat import gymnax
+
+    return gymnax.from_environment(env, params, **settings)
+
+
+__all__ = ["from_brax", "from_gymnax", "from_mjx", "to_brax"]

@@ -1,19 +1,27 @@
-"""Our environments for Brax's trainers.
+"""Our environments for Brax's trainers, and Brax's environments for our algorithms.
 
     trained = brax.training.agents.ppo.train.train(compat.to_brax(env), episode_length=env.horizon, ...)
 
 Ours takes actions in [-1, 1], relative to their limits, and rewards the action itself. The number of steps taken
 belongs to the pipeline state, where Brax's reset puts it back to zero. An episode never ends by itself: `done` is 0,
 and Brax's EpisodeWrapper marks the time limit as a truncation.
+
+Brax's own are differentiable where nothing touches: joints, springs and motors are smooth, while a contact that is
+not closed has the derivative zero and one that closes changes it at once, so that improvements are found near the
+trajectory only, or not at all. What happens at `done` is not simulated: episodes have the length that is asked for.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from pods_jax import checks
+from pods_jax.checks import InputError
+from pods_jax.compat.carried import carried, from_carried
 from pods_jax.envs.environment import Environment
 
 try:
@@ -69,3 +77,47 @@ class BraxEnvironment(base.Env):
     def backend(self) -> str:
         """Where the physics comes from."""
         return "pods_jax"
+
+
+def from_environment(
+    env: Any,
+    *,
+    horizon: int,
+    residual: Callable[[Any, jax.Array], jax.Array] | None = None,
+    reward: Callable[[Any, jax.Array], jax.Array] | None = None,
+    measure: Callable[[Any], dict[str, jax.Array]] | None = None,
+    task: str = "own",
+) -> Environment:
+    """An Environment of a `brax.envs.PipelineEnv`: its state is {"physics": {"q", "qd"}, "observation", "reward"}.
+
+    The rest of Brax's state is computed from q and qd at each step. residual, reward, measure: as for
+    `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
+    without `damping`. Actions are in [-1, 1], as Brax has them. Raises InputError for a wrapped environment or one
+    that observes several things, and as `envs.from_step`.
+    """
+    if not hasattr(env, "pipeline_init"):
+        raise InputError(f"env is a {type(env).__name__}: must be a brax.envs.PipelineEnv without wrappers")
+    like = env.reset(jax.random.PRNGKey(0))
+    if not hasattr(like.obs, "shape"):
+        raise InputError(f"{type(env).__name__} observes {', '.join(like.obs)}: must observe one vector")
+
+    def look(state: Any) -> Any:
+        physics = {"q": state.pipeline_state.q, "qd": state.pipeline_state.qd}
+        return carried(physics, state.obs, state.reward)
+
+    def step(state: Any, action: jax.Array) -> Any:
+        physics = env.pipeline_init(state["physics"]["q"], state["physics"]["qd"])
+        return look(env.step(like.replace(pipeline_state=physics, obs=state["observation"]), action))
+
+    return from_carried(
+        step,
+        lambda key: look(env.reset(jax.random.key_data(key))),
+        residual=residual,
+        reward=reward,
+        measure=measure,
+        action_limit=np.ones(env.action_size),
+        horizon=horizon,
+        time_step=float(env.dt),
+        name=type(env).__name__,
+        task=task,
+    )

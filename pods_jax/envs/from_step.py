@@ -106,16 +106,24 @@ def traced(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     if first[0].effects:
         effects = ", ".join(sorted(str(effect) for effect in first[0].effects))
         raise InputError(f"{name} is not pure, it has an effect outside of its result ({effects}); remove it")
-    constants = [[np.asarray(constant) for constant in program.consts] for program, _ in (first, second)]
-    same = str(first[0].jaxpr) == str(second[0].jaxpr) and all(
-        np.array_equal(one, other, equal_nan=one.dtype.kind == "f") for one, other in zip(*constants, strict=True)
-    )
-    if not same:
+    if str(first[0].jaxpr) != str(second[0].jaxpr) or not _equal(first[0].consts, second[0].consts):
         raise InputError(
             f"{name} is not pure: called twice, it is two different programs; it must not depend on anything but its "
             "arguments (a counter, numpy.random, the time ...)"
         )
     return first[1]
+
+
+def _equal(first: list[Any], second: list[Any]) -> bool:
+    """Whether the constants of two programs are the same numbers, NaN among them."""
+    one, other = (
+        [np.asarray(jax.random.key_data(c) if _is_key(c) else c) for c in constants] for constants in (first, second)
+    )
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(one, other, strict=True))
+
+
+def _is_key(constant: Any) -> bool:
+    return jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
 
 
 def dtype_of(state: State) -> jnp.dtype:

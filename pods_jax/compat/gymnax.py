@@ -1,0 +1,73 @@
+"""Environments with gymnax's interface, `reset_env(key, params)` and `step_env(key, state, action, params)`.
+
+Nothing of gymnax itself is needed. Its states hold counters and flags too: here they are real numbers, rounded for
+the simulator at each step. Episodes have the length that is asked for; `done` is not looked at. A step that draws
+random numbers draws the same ones each time.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pods_jax.checks import InputError
+from pods_jax.compat.carried import carried, from_carried
+from pods_jax.envs import Environment
+from pods_jax.types import Key
+
+
+def from_environment(
+    env: Any,
+    params: Any = None,
+    *,
+    horizon: int,
+    residual: Callable[[Any, jax.Array], jax.Array] | None = None,
+    reward: Callable[[Any, jax.Array], jax.Array] | None = None,
+    measure: Callable[[Any], dict[str, jax.Array]] | None = None,
+    task: str = "own",
+) -> Environment:
+    """An Environment whose state is {"physics": the state of gymnax, "observation", "reward"}.
+
+    params: `env.default_params` if not given. residual, reward, measure: as for `envs.from_step`; with neither of the
+    first two, the environment's own reward, which only "first_order" steps can climb without `damping`. An action is
+    the deviation from the middle of the action space. Raises InputError if that is not a bounded box, and as
+    `envs.from_step`.
+    """
+    params = env.default_params if params is None else params
+    space = env.action_space(params)
+    low, high = (np.atleast_1d(np.asarray(getattr(space, name, np.nan), float)) for name in ("low", "high"))
+    shape = tuple(getattr(space, "shape", ()))
+    if not np.all(np.isfinite(high - low)):
+        raise InputError(f"the action space is {type(space).__name__}: must be a box with finite low and high")
+    low, high = (np.broadcast_to(bound, shape or (1,)).ravel() for bound in (low, high))
+    middle = (low + high) / 2
+    kinds = jax.eval_shape(lambda: env.reset_env(jax.random.key(0), params))[1]
+
+    def reset(key: Key) -> Any:
+        observation, state = env.reset_env(key, params)
+        return carried(state, observation, 0.0)
+
+    def step(state: Any, action: jax.Array) -> Any:
+        before = jax.tree.map(_as_kind, state["physics"], kinds)
+        control = (middle.astype(action.dtype) + action).reshape(shape)
+        observation, after, gained, *_ = env.step_env(jax.random.key(0), before, control, params)
+        return carried(after, observation, jnp.reshape(gained, ()))
+
+    return from_carried(
+        step,
+        reset,
+        residual=residual,
+        reward=reward,
+        measure=measure,
+        action_limit=(high - low) / 2,
+        horizon=horizon,
+        name=str(getattr(env, "name", type(env).__name__)),
+        task=task,
+    )
+
+
+def _as_kind(leaf: jax.Array, kind: jax.ShapeDtypeStruct) -> jax.Array:
+    whole = not jnp.issubdtype(kind.dtype, jnp.floating)
+    return (jnp.round(leaf) if whole else leaf).astype(kind.dtype)

@@ -1,0 +1,65 @@
+"""Brax's inverted pendulum as one of our environments."""
+
+import warnings
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pods_jax import InputError, algorithms, compat, evaluate, replay, train
+from pods_jax.evaluation import make_test_bed
+
+
+def residual(state, action):
+    """Upright in the middle."""
+    physics = state["physics"]
+    return jnp.concatenate([jnp.array([1.0, 3.0]) * physics["q"], 0.1 * physics["qd"], 0.1 * action])
+
+
+@pytest.fixture(scope="module")
+def original():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Brax asks to use something else
+        from brax import envs
+
+        return envs.get_environment("inverted_pendulum", backend="generalized")
+
+
+@pytest.fixture(scope="module")
+def env(original):
+    return compat.from_brax(original, horizon=50, residual=residual)
+
+
+@pytest.mark.slow
+def test_it_steps_as_the_original(original, env):
+    key = jax.random.key(0)
+    state = env.reset(key)
+    actions = np.random.default_rng(0).uniform(-1, 1, (10, 1)).astype(state["observation"].dtype)
+    trajectory = replay(env, state, actions)
+    assert env.time_step == pytest.approx(0.04)
+    with jax.numpy_rank_promotion("allow"):
+        inner, step = original.reset(jax.random.key_data(key)), jax.jit(original.step)
+        for index, action in enumerate(actions):
+            np.testing.assert_allclose(trajectory.observation[index], inner.obs, rtol=1e-3, atol=1e-4)
+            inner = step(inner, action)
+            assert trajectory.state["reward"][index] == inner.reward == 1.0
+
+
+@pytest.mark.slow
+def test_a_policy_learns_to_hold_the_pole(env):
+    algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
+    state, history = train(algorithm, jax.random.key(0), 20, epochs_per_chunk=20)
+    returned = evaluate(env, algorithm.policy(state), test_bed=make_test_bed(env, 64, search=False))["return_mean"]
+    assert history[0]["guard_value"] < -50  # it fell
+    assert returned > -0.1
+    assert all(row["unhealthy_rollouts"] == 0 for row in history)
+
+
+def test_what_is_no_such_environment_is_refused():
+    with pytest.raises(InputError, match="env is a SimpleNamespace: must be a brax"):
+        compat.from_brax(SimpleNamespace(), horizon=5)
+    several = SimpleNamespace(pipeline_init=None, reset=lambda key: SimpleNamespace(obs={"eye": 1, "ear": 2}))
+    with pytest.raises(InputError, match="SimpleNamespace observes eye, ear: must observe one vector"):
+        compat.from_brax(several, horizon=5)

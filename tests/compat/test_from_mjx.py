@@ -1,0 +1,78 @@
+"""A cart with a pole, simulated by MJX, beside MuJoCo itself."""
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from pods_jax import InputError, algorithms, compat, evaluate, replay, train
+from pods_jax.evaluation import make_test_bed
+
+CART_POLE = """
+<mujoco>
+  <option timestep="0.02" integrator="Euler"><flag contact="disable"/></option>
+  <worldbody>
+    <body>
+      <joint name="cart" type="slide" axis="1 0 0"/>
+      <geom type="box" size="0.2 0.1 0.05" mass="1"/>
+      <body>
+        <joint type="hinge" axis="0 1 0"/>
+        <geom type="capsule" fromto="0 0 0 0 0 0.6" size="0.02" mass="0.1"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="cart" ctrllimited="true" ctrlrange="-8 12"/></actuator>
+</mujoco>
+"""
+
+
+def residual(state, action):
+    """Upright in the middle."""
+    return jnp.concatenate([jnp.array([1.0, 3.0]) * state["qpos"], 0.1 * state["qvel"], 0.02 * action])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return mujoco.MjModel.from_xml_string(CART_POLE)
+
+
+def test_it_steps_as_mujoco(model):
+    env = compat.from_mjx(model, horizon=10, residual=residual, num_substeps=2)
+    assert env.time_step == pytest.approx(0.04)
+    np.testing.assert_array_equal(env.action_limit, [10.0])
+    state = env.reset(jax.random.key(0))
+    actions = np.random.default_rng(0).uniform(-10, 10, (10, 1))
+    trajectory = replay(env, state, jnp.asarray(actions, state["qpos"].dtype))
+    data = mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = state["qpos"], state["qvel"]
+    for index, action in enumerate(actions):
+        data.ctrl[:] = 2.0 + action  # an action is the deviation from the middle of the range
+        mujoco.mj_step(model, data, nstep=2)
+        tolerance = 1e-3 if state["qpos"].dtype == jnp.float32 else 1e-8
+        np.testing.assert_allclose(trajectory.state["qpos"][index], data.qpos, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(trajectory.state["qvel"][index], data.qvel, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_a_policy_learns_to_hold_the_pole(model):
+    env = compat.from_mjx(model, horizon=60, residual=residual, reset_noise=0.2)
+    algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
+    state, history = train(algorithm, jax.random.key(0), 20, epochs_per_chunk=20)
+    returned = evaluate(env, algorithm.policy(state), test_bed=make_test_bed(env, 64, search=False))["return_mean"]
+    assert history[0]["guard_value"] < -100  # it fell
+    assert returned > -2.5
+    assert all(row["unhealthy_rollouts"] == 0 for row in history)
+
+
+def test_what_is_missing_is_named(model):
+    with pytest.raises(InputError, match=r"model is a str: must be a mujoco\.MjModel"):
+        compat.from_mjx(CART_POLE, horizon=10, residual=residual)
+    free = CART_POLE.replace('ctrllimited="true" ctrlrange="-8 12"', "")
+    with pytest.raises(InputError, match=r"actuator 0 has no ctrlrange: give action_limit \(1,\)"):
+        compat.from_mjx(mujoco.MjModel.from_xml_string(free), horizon=10, residual=residual)
+    idle = CART_POLE.split("<actuator>")[0] + "</mujoco>"
+    with pytest.raises(InputError, match="the model has no actuator"):
+        compat.from_mjx(mujoco.MjModel.from_xml_string(idle), horizon=10, residual=residual)
+    with pytest.raises(InputError, match=r"action_limit has shape \(2,\): must have shape \(1,\)"):
+        compat.from_mjx(model, horizon=10, residual=residual, action_limit=[1.0, 1.0])
