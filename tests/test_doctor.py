@@ -36,7 +36,7 @@ def test_bad_numbers_of_an_environment_are_found(monkeypatch, capsys):
 def test_a_free_pendulum_is_healthy():
     error, drift = probes.derivative_error(envs.make("pendulum_2d")), probes.energy_drift(envs.make("pendulum_2d"))
     assert error < 1e-7
-    assert -0.1 < drift < 0
+    assert -0.2 < drift < 0  # BDF2 damps; how much depends on the random motion
 
 
 @pytest.mark.slow

@@ -111,10 +111,10 @@ class Explorer:
         env, act = self.env, self.distribution
         dtype = env.action_limit.dtype
 
-        def advance(state, key):
+        def advance(state, index):
             observation = env.observe(state)
             logits = self.logits(normalizer, params, observation)
-            raw = act.sample_no_postprocessing(logits, key).astype(dtype)
+            raw = act.sample_no_postprocessing(logits, jax.random.fold_in(key, index)).astype(dtype)
             relative = act.postprocess(raw)
             action = env.action_limit * relative
             after = env.step(state, action)
@@ -129,7 +129,7 @@ class Explorer:
             )
             return after, (transition, after, action)
 
-        _, (transitions, states, actions) = jax.lax.scan(advance, state, jax.random.split(key, env.horizon))
+        _, (transitions, states, actions) = jax.lax.scan(advance, state, jnp.arange(env.horizon))
         errors = jax.vmap(env.step_error)(starts(state, states), actions, states)
         finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(transitions)]
         return transitions, jnp.all(errors <= 1) & jnp.all(jnp.asarray(finite))

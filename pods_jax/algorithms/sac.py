@@ -140,9 +140,9 @@ class Sac:
             steps = jax.random.split(key_steps, config.gradient_steps)
             learned, losses = jax.lax.scan(descend, state.learned, steps)
         new, old = (learned, normalizer, buffer), (state.learned, state.normalizer, state.buffer)
-        # Where no rollout was healthy there was nothing to learn.
+        # Where no rollout was healthy there was nothing to learn; what stays anyway, such as a key, is no choice.
         learned, normalizer, buffer = jax.tree.map(
-            lambda after, before: jnp.where(jnp.any(healthy), after, before), new, old
+            lambda after, before: before if after is before else jnp.where(jnp.any(healthy), after, before), new, old
         )
         metrics = self.explorer.summary(returns, healthy) | jax.tree.map(jnp.mean, losses)
         return TrainState(learned, normalizer, buffer, key), metrics
