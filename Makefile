@@ -13,7 +13,7 @@ FLAGS ?=
 # Two processes, since compiling one jax program keeps one core busy; a file's tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: train test test-slow lint clean help
+.PHONY: train test test-slow test-wheel lint clean help
 .DELETE_ON_ERROR:
 
 help:  ## Lists the targets.
@@ -27,6 +27,12 @@ test: $(VENV)/.installed-test  ## Runs the tests, except the slow ones.
 
 test-slow: $(VENV)/.installed-test  ## Runs the slow tests.
 	$(PYTEST) -m slow $(FLAGS)
+
+test-wheel: $(VENV)/.installed  ## Builds the wheel, installs it without extras elsewhere and uses it.
+	rm -rf build/wheel && $(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(VENV)/bin/python -m venv --clear build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/*.whl
+	build/wheel/venv/bin/python -P tests/wheel/check_wheel.py
 
 lint: $(VENV)/.installed-dev  ## Checks style, formatting and types.
 	$(VENV)/bin/python -m ruff check .
