@@ -1,20 +1,31 @@
-"""What leaves a run for others to look at or to use: pages to play with, and policy files."""
+"""What leaves a run for others to look at or to use: pages to play with, figures, and policy files."""
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 from rich.console import Console
 
-from pods_jax import checks, viewer
+from pods_jax import checks, metrics, plotting, sim, viewer
 from pods_jax import export as exporting
+from pods_jax.anatomy import anatomy
 from pods_jax.checks import InputError
 from pods_jax.configuration import check
+from pods_jax.envs import Environment
 from pods_jax.evaluation import bed
 from pods_jax.experiment import load_run, title_of
 from pods_jax.progress import make_console
 from pods_jax.rollout import rollout as follow
+from pods_jax.types import Policy
 from pods_jax.workdir import Workdir
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
+"""The figures that `draw` draws."""
 
 
 def show(
@@ -55,6 +66,59 @@ def show(
         shown[f"{folder.path}, epoch {restored.epoch}"] = trajectories
     viewer.view(env, shown, title=title_of(configuration)).save(path)
     console.print(f"drawn in {os.path.relpath(path)}; open it in any browser", markup=False)
+
+
+def draw(
+    workdirs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    kind: str = "learning",
+    num_rollouts: int = 10,
+    console: Console | None = None,
+    checkpoint: str = "latest",
+) -> None:
+    """Draws a figure: the learning curves of several runs, or what the policy of one does.
+
+    kind: "learning"; "phase" (velocity of the last point against its position) and "actions", of `num_rollouts`
+    unseen initial states; "jacobian" and "hessians" of a rollout of the first of them. Raises CheckpointError if a
+    folder holds no such run, and InputError for what cannot be drawn.
+    """
+    console, path = console or make_console(), pathlib.Path(out)
+    checks.choice("kind", kind, KINDS)
+    folders = [Workdir(one) for one in workdirs]
+    if not folders or (kind != "learning" and len(folders) > 1):
+        raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
+    if kind == "learning":
+        for folder in folders:
+            check(folder.read_config())  # says so where there is no run
+        figure = plotting.learning_curves({folder.path.name: metrics.read(folder.metrics) for folder in folders})
+    else:
+        configuration, restored = load_run(folders[0], console, checkpoint)
+        env = configuration.algorithm.env
+        checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=configuration.num_test_rollouts)
+        figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, num_rollouts)
+        figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
+    plotting.save(figure, path)
+    console.print(f"drawn in {os.path.relpath(path)}", markup=False)
+
+
+def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) -> "Figure":
+    starts = bed(env, num_rollouts)
+    trajectories = jax.vmap(lambda start: follow(env, policy, start))(starts)
+    if kind == "actions":
+        return plotting.action_traces(trajectories.action, env.action_limit, env.time_step)
+    if kind == "phase":
+        if not isinstance(trajectories.state, sim.State):
+            raise InputError(f"kind = 'phase': {env.name} is not made of points; draw its actions instead")
+        return plotting.phase_portrait(
+            trajectories.state.position[..., -1, 0], trajectories.state.velocity[..., -1, 0]
+        )
+    first = jax.tree.map(lambda leaf: leaf[0], (starts, trajectories.action))
+    parts = anatomy(env, *first)
+    if kind == "jacobian":
+        named = {"states by actions": parts.jacobian}
+        return plotting.matrices(named, xlabel="component of the actions", ylabel="component of the states")
+    named = {"Gauss-Newton": parts.gauss_newton, "exact": parts.hessian}
+    return plotting.matrices(named, xlabel="component of the actions", ylabel="component of the actions")
 
 
 def export(

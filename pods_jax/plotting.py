@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from pods_jax.comparison import common_optimum, gaps
 
@@ -128,3 +129,74 @@ def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: st
     mean, std = (np.mean([record[name] for record in group], axis=0)[1:] for name in (quantity, f"{quantity}_std"))
     axes.plot(steps, mean, color=color)
     axes.fill_between(steps, mean, mean + std / 2, color=color, alpha=0.2, linewidth=0)
+
+
+def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
+    """Draws the return and the gap of several runs in one figure, each line named at its end.
+
+    runs: for each label the rows of `metrics.jsonl`. The band is that of `learning_curve`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.0, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for index, (label, rows) in enumerate(runs.items()):
+        measured = [row for row in rows if "test/return_mean" in row]
+        names = ("epoch", "test/return_mean", "test/return_std", "test/optimality_gap")
+        epoch, mean, std, gap = (np.asarray([row[name] for row in measured], float) for name in names)
+        _draw_return(left, epoch, mean, std)
+        _draw_gap(right, epoch, gap, color=f"C{index}", marker=".")
+        left.annotate(
+            label, (epoch[-1], mean[-1]), (4, 0), textcoords="offset points", color=f"C{index}", va="center"
+        )
+    left.margins(x=0.25)
+    return figure
+
+
+def phase_portrait(position: ArrayLike, velocity: ArrayLike, unit: str = "m") -> "Figure":
+    """Draws velocity against position of k rollouts (k, T) of one coordinate; a dot is where each ends."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.0, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for along, across in zip(np.asarray(position), np.asarray(velocity), strict=True):
+        (line,) = axes.plot(along, across, linewidth=1.0, alpha=0.8)
+        axes.plot(along[-1], across[-1], "o", color=line.get_color(), markersize=4)
+    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.set(xlabel=f"position [{unit}]", ylabel=f"velocity [{unit}/s]")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def action_traces(actions: ArrayLike, limit: ArrayLike, time_step: float, unit: str = "m/s") -> "Figure":
+    """Draws the actions (k, T, A) of k rollouts against time, a panel for each component; dashed: the limits (A,)."""
+    from matplotlib.figure import Figure
+
+    actions, limit = np.asarray(actions), np.asarray(limit)
+    time = time_step * np.arange(actions.shape[1])
+    figure = Figure(figsize=(6.0, 0.8 + 1.9 * actions.shape[2]), layout="constrained")
+    for index, axes in enumerate(figure.subplots(actions.shape[2], squeeze=False, sharex=True)[:, 0]):
+        axes.step(time, actions[:, :, index].T, where="post", linewidth=1.0)
+        for bound in (-limit[index], limit[index]):
+            axes.axhline(bound, color="black", linestyle="--", linewidth=0.8)
+        axes.set(ylabel=f"action {index} [{unit}]")
+        axes.grid(alpha=0.3)
+    axes.set(xlabel="time [s]")
+    return figure
+
+
+def matrices(named: Mapping[str, ArrayLike], xlabel: str, ylabel: str) -> "Figure":
+    """Draws matrices side by side: red above zero, blue below, white at zero, on one logarithmic scale."""
+    from matplotlib.colors import SymLogNorm
+    from matplotlib.figure import Figure
+
+    arrays = {name: np.asarray(matrix) for name, matrix in named.items()}
+    largest = max(float(np.max(np.abs(matrix))) for matrix in arrays.values()) or 1.0
+    figure = Figure(figsize=(4.4 * len(arrays) + 0.8, 4.2), layout="constrained")
+    grid = figure.subplots(1, len(arrays), squeeze=False)[0]
+    norm = SymLogNorm(1e-4 * largest, vmin=-largest, vmax=largest)
+    for axes, (name, matrix) in zip(grid, arrays.items(), strict=True):
+        image = axes.imshow(matrix, cmap="RdBu_r", norm=norm, aspect="auto", interpolation="nearest")
+        axes.set(title=name, xlabel=xlabel, ylabel=ylabel)
+    figure.colorbar(image, ax=grid.tolist())
+    return figure

@@ -5,8 +5,9 @@ import pathlib
 import pytest
 
 from configs import pods
-from pods_jax import cli, experiment, export
+from pods_jax import cli, delivery, experiment, export
 from scripts import export as export_script
+from scripts import plot as plot_script
 from scripts import render as render_script
 
 
@@ -34,9 +35,20 @@ def test_a_page_and_a_policy_file_leave_a_run(run, tmp_path, capsys):
     assert description["notes"]["config"]["env"]["horizon"] == 5
 
 
+@pytest.mark.parametrize("kind", delivery.KINDS)
+def test_figures_leave_a_run(run, tmp_path, kind):
+    out = tmp_path / f"{kind}.png"
+    flags = [f"--workdir={run}", f"--kind={kind}", "--num_rollouts=2", f"--out={out}"]
+    assert plot_script.main(["plot.py", *flags, *([f"--workdir={run}"] if kind == "learning" else [])]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "message", "status"),
     [
+        (plot_script.main, ("--workdir={run}", "--kind=curve"), "kind = 'curve'", cli.BAD_INPUT),
+        (plot_script.main, ("--kind=actions",), "workdir: got 0 folders", cli.BAD_INPUT),
+        (plot_script.main, ("--workdir={run}", "--workdir={run}", "--kind=phase"), "got 2 folders", cli.BAD_INPUT),
         (
             render_script.main,
             ("--workdir={run}", "--out=a.html", "--rollout=3"),

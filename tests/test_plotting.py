@@ -67,3 +67,37 @@ def test_curves_have_a_line_for_each_variant_and_the_optimum():
     assert [line.get_linestyle() for line in lines if line.get_color() == "black"] == ["--"]
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side
+
+
+def test_several_runs_are_named_at_the_ends_of_their_lines():
+    rows = [
+        {"epoch": epoch, "test/return_mean": -2.0, "test/return_std": 1.0, "test/optimality_gap": 0.5 - epoch / 10}
+        for epoch in (0, 2, 4)
+    ]
+    left, right = plotting.learning_curves({"first": [*rows, {"epoch": 5}], "second": rows[:2]}).axes
+    assert [(text.get_text(), text.xy) for text in left.texts] == [("first", (4, -2.0)), ("second", (2, -2.0))]
+    np.testing.assert_allclose(right.get_lines()[0].get_ydata(), [50.0, 30.0, 10.0])
+
+
+def test_a_phase_portrait_ends_in_dots():
+    position, velocity = np.arange(6.0).reshape(2, 3), -np.arange(6.0).reshape(2, 3)
+    (axes,) = plotting.phase_portrait(position, velocity).axes
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in dots] == [(2.0, -2.0), (5.0, -5.0)]
+
+
+def test_action_traces_show_the_limits_of_each_component():
+    actions = np.random.default_rng(0).uniform(-1, 1, (3, 5, 2))
+    panels = plotting.action_traces(actions, np.array([1.0, 2.0]), time_step=0.1).axes
+    for index, axes in enumerate(panels):
+        *traces, low, high = axes.get_lines()
+        np.testing.assert_allclose([trace.get_ydata() for trace in traces], actions[:, :, index])
+        assert (low.get_ydata()[0], high.get_ydata()[0]) == (-1.0 - index, 1.0 + index)
+
+
+def test_matrices_share_a_scale_that_is_symmetric():
+    figure = plotting.matrices({"a": np.diag([1.0, -2.0]), "b": np.zeros((2, 2))}, "column", "row")
+    first, second, _ = figure.axes
+    assert (first.get_title(), second.get_title()) == ("a", "b")
+    assert first.get_images()[0].norm is second.get_images()[0].norm
+    assert (first.get_images()[0].norm.vmin, first.get_images()[0].norm.vmax) == (-2.0, 2.0)

@@ -23,7 +23,7 @@ LAYERS = (
     ("envs",),
     ("rollout",),
     ("algorithms",),
-    ("training", "evaluation", "probes", "checkpoints", "metrics", "progress", "configuration", "compat"),
+    ("training", "evaluation", "probes", "anatomy", "checkpoints", "metrics", "progress", "configuration", "compat"),
     ("workdir", "comparison"),
     ("plotting", "rendering", "supervision", "export"),
     ("viewer",),
@@ -100,7 +100,7 @@ def test_the_check_of_executed_data_sees_every_form():
     assert not executing("import importlib.metadata\nre.compile(x)")
 
 
-@pytest.mark.parametrize("name", ["evaluate", "render", "export"])
+@pytest.mark.parametrize("name", ["evaluate", "render", "plot", "export"])
 def test_what_looks_at_a_run_reads_no_configuration_file(name):
     imported = imported_names(ast.parse((PACKAGE / "commands" / f"{name}.py").read_text()))
     assert not any("ml_collections" in module or "configs" in module for module in imported)

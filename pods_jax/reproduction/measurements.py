@@ -39,7 +39,7 @@ def is_indefinite(env: Environment, state: State, actions: jax.Array) -> jax.Arr
     def cost(flat):
         return -jnp.sum(replay(env, state, flat.reshape(actions.shape)).reward)
 
-    hessian = jax.jacfwd(jax.grad(cost))(actions.reshape(-1))
+    hessian = jax.jacfwd(jax.jacfwd(cost))(actions.reshape(-1))  # twice forwards: see `anatomy`
     eigenvalues = jnp.linalg.eigvalsh((hessian + hessian.T) / 2)
     rounding = actions.size * jnp.finfo(actions.dtype).eps * jnp.max(jnp.abs(eigenvalues))
     return eigenvalues[0] < -rounding

@@ -80,7 +80,8 @@ def newton(problem: Problem, damping: float = 0.0) -> Direction:
     """The exact Hessian, Eq. 11-12, made definite: each eigenvalue is replaced by its absolute value.
 
     An ablation: it costs T A reverse passes, and the second-order sensitivities that Gauss-Newton drops often
-    make it indefinite.
+    make it indefinite. Forwards over backwards loses digits over long stiff rollouts: in single precision, after 50
+    steps, a tenth of the largest entries and more.
     """
     cost = _cost_of_actions(problem)
     size = problem.actions.size

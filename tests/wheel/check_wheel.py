@@ -12,7 +12,7 @@ import tempfile
 import time
 
 BIN = pathlib.Path(sys.executable).parent
-COMMANDS = ("pods-train", "pods-eval", "pods-render", "pods-export", "pods-doctor")
+COMMANDS = ("pods-train", "pods-eval", "pods-render", "pods-plot", "pods-export", "pods-doctor")
 TINY = [
     "--config.num_epochs=2",
     "--config.evaluate_every=1",
