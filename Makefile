@@ -13,7 +13,7 @@ FLAGS ?=
 # Two processes, since compiling one jax program keeps one core busy; a file's tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: train test test-slow test-wheel lint clean help
+.PHONY: train test test-slow test-notebooks test-wheel notebooks lint clean help
 .DELETE_ON_ERROR:
 
 help:  ## Lists the targets.
@@ -28,6 +28,13 @@ test: $(VENV)/.installed-test  ## Runs the tests, except the slow ones.
 test-slow: $(VENV)/.installed-test  ## Runs the slow tests.
 	$(PYTEST) -m slow $(FLAGS)
 
+test-notebooks: $(VENV)/.installed-notebooks  ## Runs the notebooks at a small size.
+	PODS_JAX_SMALL=1 JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/cache \
+		$(VENV)/bin/python -m pytest -p no:xdist -p no:cacheprovider --override-ini addopts= --nbmake notebooks
+
+notebooks: $(VENV)/.installed-notebooks  ## Makes the notebooks from their .py twins, without outputs.
+	$(VENV)/bin/python -m jupytext --to ipynb notebooks/*.py
+
 test-wheel: $(VENV)/.installed  ## Builds the wheel, installs it without extras elsewhere and uses it.
 	rm -rf build/wheel && $(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(VENV)/bin/python -m venv --clear build/wheel/venv
@@ -40,7 +47,7 @@ lint: $(VENV)/.installed-dev  ## Checks style, formatting and types.
 	$(VENV)/bin/python -m mypy
 
 clean:  ## Removes the virtual environment and caches; never runs/.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
 
 # The stamp files are younger than pyproject.toml as long as the installed packages are up to date.
 $(VENV)/.installed: pyproject.toml | $(VENV)/.created

@@ -90,7 +90,7 @@ def draw(
     if kind == "learning":
         for folder in folders:
             check(folder.read_config())  # says so where there is no run
-        figure = plotting.learning_curves({folder.path.name: metrics.read(folder.metrics) for folder in folders})
+        figure = plotting.learning_curves({str(folder.path): metrics.read(folder.metrics) for folder in folders})
     else:
         configuration, restored = load_run(folders[0], console, checkpoint)
         env = configuration.algorithm.env

@@ -132,24 +132,21 @@ def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: st
 
 
 def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """Draws the return and the gap of several runs in one figure, each line named at its end.
+    """Draws the return and the gap of several runs in one figure.
 
     runs: for each label the rows of `metrics.jsonl`. The band is that of `learning_curve`.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.0, 3.8), layout="constrained")
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for index, (label, rows) in enumerate(runs.items()):
+    names = ("epoch", "test/return_mean", "test/return_std", "test/optimality_gap")
+    for label, rows in runs.items():
         measured = [row for row in rows if "test/return_mean" in row]
-        names = ("epoch", "test/return_mean", "test/return_std", "test/optimality_gap")
         epoch, mean, std, gap = (np.asarray([row[name] for row in measured], float) for name in names)
         _draw_return(left, epoch, mean, std)
-        _draw_gap(right, epoch, gap, color=f"C{index}", marker=".")
-        left.annotate(
-            label, (epoch[-1], mean[-1]), (4, 0), textcoords="offset points", color=f"C{index}", va="center"
-        )
-    left.margins(x=0.25)
+        _draw_gap(right, epoch, gap, color=left.get_lines()[-1].get_color(), marker=".", label=label)
+    figure.legend(handles=right.get_lines(), loc="outside lower center", ncols=min(len(runs), 4))
     return figure
 
 
@@ -160,8 +157,8 @@ def phase_portrait(position: ArrayLike, velocity: ArrayLike, unit: str = "m") ->
     figure = Figure(figsize=(5.0, 4.0), layout="constrained")
     axes = figure.subplots()
     for along, across in zip(np.asarray(position), np.asarray(velocity), strict=True):
-        (line,) = axes.plot(along, across, linewidth=1.0, alpha=0.8)
-        axes.plot(along[-1], across[-1], "o", color=line.get_color(), markersize=4)
+        axes.plot(along, across, color="C0", linewidth=1.0, alpha=0.7)
+        axes.plot(along[-1], across[-1], "o", color="black", markersize=3)
     axes.axhline(0.0, color="black", linewidth=0.6)
     axes.set(xlabel=f"position [{unit}]", ylabel=f"velocity [{unit}/s]")
     axes.grid(alpha=0.3)
@@ -176,7 +173,7 @@ def action_traces(actions: ArrayLike, limit: ArrayLike, time_step: float, unit: 
     time = time_step * np.arange(actions.shape[1])
     figure = Figure(figsize=(6.0, 0.8 + 1.9 * actions.shape[2]), layout="constrained")
     for index, axes in enumerate(figure.subplots(actions.shape[2], squeeze=False, sharex=True)[:, 0]):
-        axes.step(time, actions[:, :, index].T, where="post", linewidth=1.0)
+        axes.step(time, actions[:, :, index].T, where="post", color="C0", linewidth=1.0, alpha=0.7)
         for bound in (-limit[index], limit[index]):
             axes.axhline(bound, color="black", linestyle="--", linewidth=0.8)
         axes.set(ylabel=f"action {index} [{unit}]")

@@ -5,6 +5,7 @@ Drawn with matplotlib: a function from states to an animation, which a notebook 
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,6 +17,7 @@ from pods_jax.envs import Environment, Payload
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
+    from matplotlib.figure import Figure
 
 COLORS = {"slack": "0.75", "taut": "tab:blue", "point": "tab:blue", "handle": "tab:red", "target": "tab:green"}
 
@@ -27,6 +29,27 @@ def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
     Raises InputError for an environment that is not made of points and springs.
     """
     from matplotlib.animation import FuncAnimation
+
+    figure, draw, num_frames = _scene(env, states, title)
+    return FuncAnimation(figure, draw, frames=num_frames, interval=1000 * env.time_step, blit=False)
+
+
+def picture(env: Environment, states: Any, title: str = "") -> np.ndarray:
+    """(height, width, 3) bytes: the last of the states, leaves (T, ...), as `animate` would show it, with its trail.
+
+    Raises InputError for an environment that is not made of points and springs.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure, draw, num_frames = _scene(env, states, title)
+    draw(num_frames - 1)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def _scene(env: Environment, states: Any, title: str) -> "tuple[Figure, Callable[[int], list[Any]], int]":
+    """The figure, what draws a frame of it, and the number of frames."""
     from matplotlib.figure import Figure
 
     points = all_points(env, states)
@@ -52,7 +75,7 @@ def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
         _place(trail, points[: index + 1, num_handles:].mean(axis=1))
         return [*lines, free, handles, trail]
 
-    return FuncAnimation(figure, draw, frames=len(points), interval=1000 * env.time_step, blit=False)
+    return figure, draw, len(points)
 
 
 def save(animation: "FuncAnimation", path: pathlib.Path, frames_per_second: float) -> None:

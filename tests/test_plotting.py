@@ -69,14 +69,17 @@ def test_curves_have_a_line_for_each_variant_and_the_optimum():
     assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side
 
 
-def test_several_runs_are_named_at_the_ends_of_their_lines():
+def test_several_runs_share_a_figure_and_are_named():
     rows = [
         {"epoch": epoch, "test/return_mean": -2.0, "test/return_std": 1.0, "test/optimality_gap": 0.5 - epoch / 10}
         for epoch in (0, 2, 4)
     ]
-    left, right = plotting.learning_curves({"first": [*rows, {"epoch": 5}], "second": rows[:2]}).axes
-    assert [(text.get_text(), text.xy) for text in left.texts] == [("first", (4, -2.0)), ("second", (2, -2.0))]
+    figure = plotting.learning_curves({"first": [*rows, {"epoch": 5}], "second": rows[:2]})
+    left, right = figure.axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["first", "second"]
     np.testing.assert_allclose(right.get_lines()[0].get_ydata(), [50.0, 30.0, 10.0])
+    for line, same in zip(left.get_lines(), right.get_lines(), strict=True):
+        assert line.get_color() == same.get_color()
 
 
 def test_a_phase_portrait_ends_in_dots():

@@ -33,4 +33,18 @@ def from_gymnax(env: Any, params: Any = None, **settings: Any) -> Environment:
     return gymnax.from_environment(env, params, **settings)
 
 
-__all__ = ["from_brax", "from_gymnax", "from_mjx", "to_brax"]
+def to_gymnasium(env: Environment, render_mode: str | None = None) -> Any:
+    """The environment as a `gymnasium.Env`, see `compat.gymnasium`. Raises InputError if that is not installed."""
+    from pods_jax.compat import gymnasium
+
+    return gymnasium.GymnasiumEnvironment(env, render_mode)
+
+
+def to_gymnasium_vector(env: Environment, num_envs: int) -> Any:
+    """So many copies as a `gymnasium.vector.VectorEnv`. Raises InputError if Gymnasium is not installed."""
+    from pods_jax.compat import gymnasium
+
+    return gymnasium.GymnasiumVectorEnvironment(env, num_envs)
+
+
+__all__ = ["from_brax", "from_gymnax", "from_mjx", "to_brax", "to_gymnasium", "to_gymnasium_vector"]

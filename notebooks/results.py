@@ -1,0 +1,57 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Results
+#
+# Drawn from the records in `scripts/results/`, which `python scripts/compare.py --evaluate_every=4` makes, and from those
+# of `python scripts/reproduce.py` where there are any. Nothing is trained here.
+
+# %%
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("pods_jax") is None:  # a fresh machine, in the folder of the sources
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ".."], check=True)
+SMALL = "PODS_JAX_SMALL" in os.environ  # how the notebook is tested
+# %matplotlib inline
+
+# %%
+import json
+import pathlib
+
+from IPython.display import Markdown, display
+
+from pods_jax import plotting
+from pods_jax.comparison import markdown_table
+
+root = next(path for path in (pathlib.Path.cwd(), *pathlib.Path.cwd().parents) if (path / "scripts").is_dir())
+book = json.loads((root / "scripts/results/pendulums.json").read_text())
+print(book["jax"], book["device"])
+
+# %% [markdown]
+# How far each setting is from the best actions that are known, epoch by epoch; dotted: one percent.
+
+# %%
+plotting.comparison(book["records"])
+
+# %%
+Markdown(markdown_table(book["records"]))
+
+# %% [markdown]
+# The tables and figures of the paper, at each scale that was run.
+
+# %%
+for path in sorted(root.glob("runs/reproduction/*/results.md")):
+    display(Markdown(path.read_text()))
