@@ -65,7 +65,11 @@ def moved(system, seed=0):
     return state, action, step(system, state, action)
 
 
-@pytest.mark.parametrize("system", [pendulum(), loose_points(), net()], ids=["spring", "plane", "net"])
+@pytest.mark.parametrize(
+    "system",
+    [pendulum(), loose_points(), pytest.param(net(), marks=pytest.mark.slow)],
+    ids=["spring", "plane", "net"],
+)
 def test_it_is_the_derivative_by_forward_mode(system):
     """Springs, damping, drag, contact with friction, cables, several handles; large systems are in tests/envs."""
     state, action, after = moved(system)
