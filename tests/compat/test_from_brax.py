@@ -18,8 +18,7 @@ def residual(state, action):
     return jnp.concatenate([jnp.array([1.0, 3.0]) * physics["q"], 0.1 * physics["qd"], 0.1 * action])
 
 
-@pytest.fixture(scope="module")
-def original():
+def make_original():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Brax asks to use something else
         from brax import envs
@@ -27,13 +26,10 @@ def original():
         return envs.get_environment("inverted_pendulum", backend="generalized")
 
 
-@pytest.fixture(scope="module")
-def env(original):
-    return compat.from_brax(original, horizon=50, residual=residual)
-
-
 @pytest.mark.slow
-def test_it_steps_as_the_original(original, env):
+def test_it_steps_as_the_original():
+    original = make_original()
+    env = compat.from_brax(original, horizon=50, residual=residual)
     key = jax.random.key(0)
     state = env.reset(key)
     actions = np.random.default_rng(0).uniform(-1, 1, (10, 1)).astype(state["observation"].dtype)
@@ -48,12 +44,16 @@ def test_it_steps_as_the_original(original, env):
 
 
 @pytest.mark.slow
-def test_a_policy_learns_to_hold_the_pole(env):
-    algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
-    state, history = train(algorithm, jax.random.key(0), 20, epochs_per_chunk=20)
-    returned = evaluate(env, algorithm.policy(state), test_bed=make_test_bed(env, 64, search=False))["return_mean"]
+def test_a_policy_learns_to_hold_the_pole():
+    """In single precision, which is what Brax is made for."""
+    with jax.enable_x64(False):
+        env = compat.from_brax(make_original(), horizon=50, residual=residual)
+        algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
+        state, history = train(algorithm, jax.random.key(0), 40, epochs_per_chunk=20)
+        test_bed = make_test_bed(env, 64, search=False)
+        returned = evaluate(env, algorithm.policy(state), test_bed=test_bed)["return_mean"]
     assert history[0]["guard_value"] < -50  # it fell
-    assert returned > -0.1
+    assert returned > -5.0
     assert all(row["unhealthy_rollouts"] == 0 for row in history)
 
 

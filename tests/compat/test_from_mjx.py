@@ -61,7 +61,7 @@ def test_a_policy_learns_to_hold_the_pole(model):
     state, history = train(algorithm, jax.random.key(0), 20, epochs_per_chunk=20)
     returned = evaluate(env, algorithm.policy(state), test_bed=make_test_bed(env, 64, search=False))["return_mean"]
     assert history[0]["guard_value"] < -100  # it fell
-    assert returned > -2.5
+    assert returned > -5.0
     assert all(row["unhealthy_rollouts"] == 0 for row in history)
 
 
