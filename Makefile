@@ -13,7 +13,7 @@ FLAGS ?=
 # Two processes, since compiling one jax program keeps one core busy; a file's tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: train test test-slow test-notebooks test-wheel notebooks lint clean help
+.PHONY: train test test-slow test-notebooks test-wheel notebooks docs lint clean help
 .DELETE_ON_ERROR:
 
 help:  ## Lists the targets.
@@ -34,6 +34,9 @@ test-notebooks: $(VENV)/.installed-notebooks  ## Runs the notebooks at a small s
 
 notebooks: $(VENV)/.installed-notebooks  ## Makes the notebooks from their .py twins, without outputs.
 	$(VENV)/bin/python -m jupytext --to ipynb notebooks/*.py
+
+docs: $(VENV)/.installed-docs  ## Builds the documentation from README and docstrings into build/site.
+	mkdir -p build/docs && $(VENV)/bin/python -m mkdocs build --strict --quiet --config-file scripts/site/mkdocs.yml
 
 test-wheel: $(VENV)/.installed  ## Builds the wheel, installs it without extras elsewhere and uses it.
 	rm -rf build/wheel && $(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .

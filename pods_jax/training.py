@@ -66,7 +66,7 @@ def train(
     announce("compiling the training program ...")
     compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
     with parallel.on(devices):
-        state = jax.jit(algorithm.init)(key) if train_state is None else parallel.copied(train_state, devices)
+        state = parallel.copied(jax.jit(algorithm.init)(key) if train_state is None else train_state, devices)
     size = memory.check(compiled.run, jax.devices()[0])
     compile_seconds = compiled.compile_seconds
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
@@ -109,7 +109,7 @@ def _lower_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Lo
         return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), stacked, metrics)
 
     def chunk(state, count):
-        return jax.lax.fori_loop(0, count, epoch, (state, empty))
+        return parallel.gathered(jax.lax.fori_loop(0, count, epoch, (state, empty)))
 
     return jax.jit(chunk).lower(state, jnp.asarray(0))
 
