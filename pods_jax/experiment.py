@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from rich.console import Console
 
 from pods_jax import checkpoints, checks, manifest, metrics, parallel, plotting, rendering
@@ -184,8 +185,14 @@ def _compile_ahead(
     """Compiles the training program while something else is done; nothing if there is nothing left to train."""
     if (checkpoints.latest_epoch(folder.checkpoints) or 0) >= configuration.num_epochs:
         return None
+    double = jnp.zeros(()).dtype == jnp.float64  # `with jax.enable_x64()` holds in its own thread only
+
+    def compile_as_here() -> Program:
+        with jax.enable_x64(double):
+            return compile_chunk(configuration.algorithm, configuration.evaluate_every, devices)
+
     executor = ThreadPoolExecutor(max_workers=1)
-    program = executor.submit(compile_chunk, configuration.algorithm, configuration.evaluate_every, devices)
+    program = executor.submit(compile_as_here)
     executor.shutdown(wait=False)
     return program
 

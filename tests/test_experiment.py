@@ -117,6 +117,12 @@ class TestToy:
         experiment.run(make_config(), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
 
+    def test_the_precision_of_the_caller_counts(self, tmp_path):
+        """The training program is compiled in another thread, where a `with` statement of this one is not known."""
+        with jax.enable_x64(not jax.config.jax_enable_x64):
+            experiment.run(make_config(), tmp_path)
+        assert checkpoints.latest_epoch(tmp_path / "checkpoints") == make_config()["num_epochs"]
+
     def test_a_changed_setting_is_refused_with_what_differs(self, tmp_path):
         experiment.run(make_config(), tmp_path)
         before = contents(tmp_path)
