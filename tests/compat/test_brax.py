@@ -60,3 +60,36 @@ def test_the_time_limit_is_a_truncation_and_a_reset_starts_the_count_anew(env):
         state = step(state, jnp.zeros((2, 1)))
     np.testing.assert_array_equal(state.info["truncation"], 1.0)
     np.testing.assert_array_equal(state.pipeline_state.num_steps, 0)
+
+
+@pytest.mark.slow
+def test_the_trainer_of_brax_learns_from_it(monkeypatch):
+    """Its PPO, in single precision; Brax 0.14 calls a function that jax 0.10 no longer has."""
+    from brax.training.agents.ppo import train as ppo
+
+    def replicated(tree, devices):
+        stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(devices)), tree)
+        return jax.pmap(lambda leaves: leaves)(stacked)
+
+    monkeypatch.setattr(jax, "device_put_replicated", replicated, raising=False)
+    returns = []
+    with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
+        env = envs.make("pendulum_2d", "stop", horizon=20)
+        ppo.train(
+            compat.to_brax(env),
+            num_timesteps=100_000,
+            episode_length=env.horizon,
+            num_envs=128,
+            unroll_length=20,
+            batch_size=32,
+            num_minibatches=4,
+            num_updates_per_batch=4,
+            learning_rate=1e-3,
+            entropy_cost=1e-3,
+            discounting=0.99,
+            normalize_observations=True,
+            reward_scaling=0.1,
+            num_evals=2,
+            progress_fn=lambda steps, metrics: returns.append(float(metrics["eval/episode_reward"])),
+        )
+    assert returns[-1] > 0.8 * returns[0]  # both are negative
