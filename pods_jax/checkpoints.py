@@ -7,6 +7,7 @@ checkpoint gives way to the one before. This is the only module that knows Orbax
 
 import pathlib
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -236,10 +237,14 @@ def _manager(directory: pathlib.Path, best_epoch: int | None = None) -> ocp.Chec
 
 
 def _remove_unfinished(directory: pathlib.Path) -> None:
-    """Frees the disk of a save that failed; only the temporary folders that Orbax makes."""
-    if directory.is_dir():
-        for entry in directory.glob("*.orbax-checkpoint-tmp*"):
+    """Frees the disk of a save that failed: removes the temporary folders of Orbax, whose threads may still write."""
+    for _ in range(20):
+        unfinished = list(directory.glob("*.orbax-checkpoint-tmp*"))
+        for entry in unfinished:
             shutil.rmtree(entry, ignore_errors=True)
+        if not unfinished:
+            return
+        time.sleep(0.1)  # what is left after the last time, the next save removes
 
 
 def _first_line(error: Exception) -> str:
