@@ -239,11 +239,10 @@ def _manager(directory: pathlib.Path, best_epoch: int | None = None) -> ocp.Chec
 def _remove_unfinished(directory: pathlib.Path) -> None:
     """Frees the disk of a save that failed: removes the temporary folders of Orbax, whose threads may still write."""
     for _ in range(20):
-        unfinished = list(directory.glob("*.orbax-checkpoint-tmp*"))
+        if not (unfinished := list(directory.glob("*.orbax-checkpoint-tmp*"))):
+            return
         for entry in unfinished:
             shutil.rmtree(entry, ignore_errors=True)
-        if not unfinished:
-            return
         time.sleep(0.1)  # what is left after the last time, the next save removes
 
 
