@@ -27,6 +27,7 @@ def make_original():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_it_steps_as_the_original():
     original = make_original()
     env = compat.from_brax(original, horizon=50, residual=residual)
@@ -44,6 +45,7 @@ def test_it_steps_as_the_original():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_policy_learns_to_hold_the_pole():
     """In single precision, which is what Brax is made for."""
     with jax.enable_x64(False):

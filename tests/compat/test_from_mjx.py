@@ -55,6 +55,7 @@ def test_it_steps_as_mujoco(model):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_policy_learns_to_hold_the_pole(model):
     env = compat.from_mjx(model, horizon=60, residual=residual, reset_noise=0.2)
     algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
