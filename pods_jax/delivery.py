@@ -2,8 +2,8 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 from rich.console import Console
@@ -23,6 +23,9 @@ from pods_jax.workdir import Workdir
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+UNTOLD = ("seed", "num_epochs", "evaluate_every", "num_test_rollouts", "search_optimum")
+"""Settings that do not part runs whose learning curves are drawn as one."""
 
 KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
 """The figures that `draw` draws."""
@@ -78,9 +81,10 @@ def draw(
 ) -> None:
     """Draws a figure: the learning curves of several runs, or what the policy of one does.
 
-    kind: "learning"; "phase" (velocity of the last point against its position) and "actions", of `num_rollouts`
-    unseen initial states; "jacobian" and "hessians" of a rollout of the first of them. Raises CheckpointError if a
-    folder holds no such run, and InputError for what cannot be drawn.
+    kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
+    the last point against its position) and "actions", of `num_rollouts` unseen initial states; "jacobian" and
+    "hessians" of a rollout of the first of them. Raises CheckpointError if a folder holds no such run, and InputError
+    for what cannot be drawn.
     """
     console, path = console or make_console(), pathlib.Path(out)
     checks.choice("kind", kind, KINDS)
@@ -88,9 +92,7 @@ def draw(
     if not folders or (kind != "learning" and len(folders) > 1):
         raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
     if kind == "learning":
-        for folder in folders:
-            check(folder.read_config())  # says so where there is no run
-        figure = plotting.learning_curves({str(folder.path): metrics.read(folder.metrics) for folder in folders})
+        figure = plotting.learning_curves(by_setting(folders))
     else:
         configuration, restored = load_run(folders[0], console, checkpoint)
         env = configuration.algorithm.env
@@ -99,6 +101,38 @@ def draw(
         figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
     plotting.save(figure, path)
     console.print(f"drawn in {os.path.relpath(path)}", markup=False)
+
+
+def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]]]]:
+    """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'."""
+    settings: list[dict[str, str]] = []
+    for folder in folders:
+        flat = _flat(check(folder.read_config()).fields)  # says so where there is no run
+        settings.append({name: value for name, value in flat.items() if name not in UNTOLD})
+    every = dict.fromkeys(name for setting in settings for name in setting)
+    telling = [name for name in every if _tells(name, settings)]
+    grouped: dict[str, list[list[dict[str, Any]]]] = {}
+    for folder, setting in zip(folders, settings, strict=True):
+        told = ", ".join(f"{name} = {setting[name]}" for name in telling if name in setting)
+        label = told or (str(folder.path) if len(folders) == 1 else f"{len(folders)} runs")
+        grouped.setdefault(label, []).append(metrics.read(folder.metrics))
+    return grouped
+
+
+def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a setting parts runs; of different algorithms (or environments) the names tell enough."""
+    section = f"{name.partition('.')[0]}.name"
+    alike: dict[str | None, set[str | None]] = {}
+    for setting in settings:
+        alike.setdefault(None if name == section else setting[section], set()).add(setting.get(name))
+    return any(len(values) > 1 for values in alike.values())
+
+
+def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": str(value)}
+    return flat
 
 
 def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) -> "Figure":

@@ -131,21 +131,30 @@ def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: st
     axes.fill_between(steps, mean, mean + std / 2, color=color, alpha=0.2, linewidth=0)
 
 
-def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """Draws the return and the gap of several runs in one figure.
+def learning_curves(runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> "Figure":
+    """Draws the return and the gap of several settings in one figure, each trained once or with several seeds.
 
-    runs: for each label the rows of `metrics.jsonl`. The band is that of `learning_curve`.
+    runs: for each label the rows of `metrics.jsonl` of its trainings. Return: the mean over the seeds, with the band
+    of `learning_curve`. Gap: the median over the seeds, with a band from the least to the largest. Only epochs that
+    all trainings of a label have measured are drawn.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    names = ("epoch", "test/return_mean", "test/return_std", "test/optimality_gap")
-    for label, rows in runs.items():
-        measured = [row for row in rows if "test/return_mean" in row]
-        epoch, mean, std, gap = (np.asarray([row[name] for row in measured], float) for name in names)
-        _draw_return(left, epoch, mean, std)
-        _draw_gap(right, epoch, gap, color=left.get_lines()[-1].get_color(), marker=".", label=label)
+    for label, trainings in runs.items():
+        measured = [{row["epoch"]: row for row in rows if "test/return_mean" in row} for rows in trainings]
+        epochs = sorted(set.intersection(*(set(training) for training in measured)))
+        mean, std, gap = (
+            np.asarray([[training[epoch][f"test/{name}"] for epoch in epochs] for training in measured], float)
+            for name in ("return_mean", "return_std", "optimality_gap")
+        )  # each (seeds, epochs)
+        _draw_return(left, np.asarray(epochs), np.mean(mean, axis=0), np.mean(std, axis=0))
+        color = left.get_lines()[-1].get_color()
+        _draw_gap(right, np.asarray(epochs), np.median(gap, axis=0), color=color, marker=".", label=label)
+        low, high = 100 * np.min(gap, axis=0), 100 * np.max(gap, axis=0)
+        shown = np.isfinite(low) & (low > 0)
+        right.fill_between(epochs, low, high, where=shown, color=color, alpha=0.2, linewidth=0)
     figure.legend(handles=right.get_lines(), loc="outside lower center", ncols=min(len(runs), 4))
     return figure
 

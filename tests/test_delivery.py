@@ -1,11 +1,13 @@
 """What leaves a run, by the command line: a page, two runs in one page, a policy file; refusals and exit statuses."""
 
+import json
 import pathlib
 
 import pytest
 
 from configs import pods
 from pods_jax import cli, delivery, experiment, export
+from pods_jax.workdir import Workdir, write_json
 from scripts import export as export_script
 from scripts import plot as plot_script
 from scripts import render as render_script
@@ -66,3 +68,27 @@ def test_what_is_wrong_is_said(run, tmp_path, capsys, monkeypatch, main, argumen
     assert main(["script.py", *arguments]) == status
     assert message in capsys.readouterr().err
     assert not list(pathlib.Path().iterdir())
+
+
+def test_runs_are_told_apart_by_what_differs(run, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    folders = {}
+    for name, seed, changes in (
+        ("a", 0, {}),
+        ("b", 1, {}),
+        ("c", 0, {"batch_size": 5, "regression": "improved_states"}),
+        ("d", 0, {"name": "bptt"}),
+    ):
+        algorithm = {"name": "bptt"} if "name" in changes else config["algorithm"] | changes
+        folder = Workdir(tmp_path / name)
+        write_json(folder.config, config | {"seed": seed, "algorithm": algorithm})
+        folders[name] = folder
+    labels = delivery.by_setting(list(folders.values()))
+    pods, *others = labels
+    assert "algorithm.batch_size = 4" in pods
+    assert "algorithm.name = pods" in pods
+    assert "hidden_sizes" not in pods
+    assert [len(runs) for runs in labels.values()] == [2, 1, 1]
+    assert others[1] == "algorithm.name = bptt"
+    assert list(delivery.by_setting([folders["a"], folders["b"]])) == ["2 runs"]
+    assert list(delivery.by_setting([folders["a"]])) == [str(folders["a"].path)]

@@ -69,17 +69,30 @@ def test_curves_have_a_line_for_each_variant_and_the_optimum():
     assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side
 
 
-def test_several_runs_share_a_figure_and_are_named():
-    rows = [
-        {"epoch": epoch, "test/return_mean": -2.0, "test/return_std": 1.0, "test/optimality_gap": 0.5 - epoch / 10}
-        for epoch in (0, 2, 4)
+def rows_of(returned, gaps):
+    return [
+        {"epoch": 2 * index, "test/return_mean": returned, "test/return_std": 1.0, "test/optimality_gap": gap}
+        for index, gap in enumerate(gaps)
     ]
-    figure = plotting.learning_curves({"first": [*rows, {"epoch": 5}], "second": rows[:2]})
+
+
+def test_several_settings_share_a_figure_and_are_named():
+    runs = {"first": [[*rows_of(-2.0, (0.5, 0.3, 0.1)), {"epoch": 5}]], "second": [rows_of(-1.0, (0.4, 0.2))]}
+    figure = plotting.learning_curves(runs)
     left, right = figure.axes
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["first", "second"]
     np.testing.assert_allclose(right.get_lines()[0].get_ydata(), [50.0, 30.0, 10.0])
     for line, same in zip(left.get_lines(), right.get_lines(), strict=True):
         assert line.get_color() == same.get_color()
+
+
+def test_seeds_of_one_setting_are_one_line_with_a_band():
+    trainings = [rows_of(-1.0, (0.4, 0.3)), rows_of(-2.0, (0.2, 0.1)), rows_of(-6.0, (0.3, 0.05, 0.01))]
+    left, right = plotting.learning_curves({"all": trainings}).axes
+    np.testing.assert_allclose(left.get_lines()[0].get_xydata(), [[0, -3.0], [2, -3.0]])  # the epochs that all have
+    np.testing.assert_allclose(right.get_lines()[0].get_ydata(), [30.0, 10.0])
+    heights = right.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (pytest.approx(5.0), pytest.approx(40.0))
 
 
 def test_a_phase_portrait_ends_in_dots():
