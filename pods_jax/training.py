@@ -66,7 +66,7 @@ def train(
     announce("compiling the training program ...")
     compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
     with parallel.on(devices):
-        state = parallel.copied(jax.jit(algorithm.init)(key) if train_state is None else train_state, devices)
+        state = parallel.copied(algorithm.init(key) if train_state is None else train_state, devices)
     size = memory.check(compiled.run, jax.devices()[0])
     compile_seconds = compiled.compile_seconds
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from pods_jax import algorithms, envs, plotting
+from pods_jax import algorithms, plotting
 from pods_jax.comparison import (
     common_optimum,
     epochs_until,
@@ -12,6 +12,7 @@ from pods_jax.comparison import (
     record_training,
 )
 from pods_jax.evaluation import make_test_bed
+from tests.algorithms.linear import make_linear
 
 RECORD = {
     "environment": "pendulum_2d",
@@ -48,7 +49,7 @@ def test_the_figure_has_a_panel_for_each_task():
 
 
 def test_a_record_holds_the_promises():
-    env = envs.make("pendulum_2d", horizon=4)
+    env = make_linear(horizon=4)
     algorithm = algorithms.make(
         "pods", env, batch_size=8, guard_size=4, hidden_sizes=(8,), gradient_steps=5, minibatch_size=32
     )

@@ -35,7 +35,7 @@ def toy(monkeypatch):
 
 
 def final_state(folder, config):
-    like = jax.jit(check(config).algorithm.init)(jax.random.key(0))
+    like = check(config).algorithm.init(jax.random.key(0))
     return checkpoints.restore(folder / "checkpoints", like).state
 
 
@@ -181,41 +181,43 @@ TINY = {
 }
 
 
-def test_pods_trains_and_is_evaluated_from_its_folder(tmp_path, capsys):
-    numbers = experiment.run(TINY, tmp_path / "run")
-    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder, and what its run returned."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, experiment.run(TINY, folder)
+
+
+def test_pods_trains_and_is_evaluated_from_its_folder(trained, capsys):
+    folder, numbers = trained
+    rows = metrics.read(folder / "metrics.jsonl")
     assert [row["epoch"] for row in rows if "test/return_mean" in row] == [0, 2, 3]
     assert all(math.isfinite(row["test/return_mean"]) for row in rows if "test/return_mean" in row)
-    assert experiment.evaluate(tmp_path / "run") == numbers
+    assert experiment.evaluate(folder) == numbers
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"epoch": 3, **numbers}
 
 
-def test_a_run_without_a_guard_is_saved_and_continued(tmp_path):
-    config = TINY | {"algorithm": TINY["algorithm"] | {"guard_size": 0}, "search_optimum": False}
-    experiment.run(config | {"num_epochs": 2}, tmp_path / "parts")
-    parts = experiment.run(config | {"num_epochs": 4}, tmp_path / "parts")
-    assert parts["return_mean"] == experiment.run(config | {"num_epochs": 4}, tmp_path / "whole")["return_mean"]
-
-
-def test_without_a_search_there_is_no_gap(tmp_path, capsys):
-    numbers = experiment.run(TINY | {"search_optimum": False, "num_epochs": 1}, tmp_path / "run")
-    assert math.isnan(numbers["optimality_gap"])
-    assert math.isfinite(numbers["return_mean"])
-    assert "gap >=" not in capsys.readouterr().out
-    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["optimality_gap"] is None
-    assert (tmp_path / "run" / "figures" / "learning_curve.png").exists()
-
-
-def test_a_trained_policy_can_be_watched(tmp_path, capsys):
-    experiment.run(TINY | {"search_optimum": False, "num_epochs": 1}, tmp_path / "run")
-    out = tmp_path / "new" / "swing.gif"
-    assert render_script.main(["render.py", f"--workdir={tmp_path / 'run'}", f"--out={out}", "--rollout=2"]) == 0
+def test_a_trained_policy_can_be_watched(trained, tmp_path, capsys):
+    folder, out = trained[0], tmp_path / "new" / "swing.gif"
+    assert render_script.main(["render.py", f"--workdir={folder}", f"--out={out}", "--rollout=2"]) == 0
     assert "return" in capsys.readouterr().out
     with Image.open(out) as picture:
         assert picture.n_frames == TINY["env"]["horizon"]
     for arguments, message in ((["--rollout=4"], "rollout = 4"), (["--out=swing.mp4"], "ends in .gif")):
-        assert render_script.main(["render.py", f"--workdir={tmp_path / 'run'}", f"--out={out}", *arguments]) == 2
+        assert render_script.main(["render.py", f"--workdir={folder}", f"--out={out}", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_run_without_guard_and_search_is_saved_and_continued(tmp_path, capsys):
+    config = TINY | {"algorithm": TINY["algorithm"] | {"guard_size": 0}, "search_optimum": False}
+    experiment.run(config | {"num_epochs": 2}, tmp_path / "parts")
+    parts = experiment.run(config | {"num_epochs": 4}, tmp_path / "parts")
+    assert parts["return_mean"] == experiment.run(config | {"num_epochs": 4}, tmp_path / "whole")["return_mean"]
+    assert math.isfinite(parts["return_mean"])
+    assert math.isnan(parts["optimality_gap"])
+    assert "gap >=" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "parts" / "evaluation.json").read_text())["optimality_gap"] is None
+    assert (tmp_path / "parts" / "figures" / "learning_curve.png").exists()
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ PACKAGES = {"safetensors": "safetensors", "stablehlo": "flatbuffers", "onnx": "o
 
 @pytest.fixture(scope="module")
 def env():
-    return envs.make("payload_2d", horizon=5)
+    return envs.make("pendulum_3d", horizon=5)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_description_says_what_the_numbers_mean(saved, env):
     np.testing.assert_array_equal(parts["handle"], state.handle)
     np.testing.assert_array_equal(parts["velocity"], state.velocity.reshape(-1))
     assert [block["unit"] for block in layout] == ["m", "m", "m/s"]
-    assert description["action"] == {"size": 2, "unit": "m/s", "limit": np.asarray(env.action_limit).tolist()}
+    assert description["action"] == {"size": 3, "unit": "m/s", "limit": np.asarray(env.action_limit).tolist()}
     assert description["rate"]["value"] == pytest.approx(1 / env.time_step)
     assert description["notes"] == {"epoch": 4}
     assert description["versions"]["jax"] == jax.__version__
@@ -117,7 +117,7 @@ def test_another_version_or_environment_is_refused(saved, tmp_path, env):
     place.write_text(json.dumps(digests.seal(record)))
     with pytest.raises(InputError, match="format 99"):
         export.load_policy(path)
-    other = envs.make("payload_2d", task="stop_at_origin", action_limit=0.5)
+    other = envs.make("pendulum_3d", task="stop_at_origin", action_limit=0.5)
     with pytest.raises(InputError, match=r"another environment: task stop, now stop_at_origin; action limit"):
         export.load_policy(saved, other)
 

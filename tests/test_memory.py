@@ -10,6 +10,7 @@ import pytest
 from pods_jax import algorithms, envs, memory, train
 from pods_jax.checks import InputError
 from pods_jax.training import compile_chunk
+from tests.algorithms.linear import make_linear
 
 GIGABYTE = 10**9
 
@@ -32,8 +33,7 @@ def test_a_device_with_a_limit_has_what_is_left_of_it():
 
 def test_a_training_that_cannot_fit_is_refused_with_the_setting_to_change(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 1000)
-    env = envs.make("pendulum_2d", horizon=3)
-    algorithm = algorithms.make("pods", env, batch_size=2, guard_size=1, method="first_order", hidden_sizes=(4,))
+    algorithm = algorithms.make("bptt", make_linear(), batch_size=2, minibatch_size=1, hidden_sizes=(4,))
     with pytest.raises(
         InputError, match=r"an epoch needs .* GB of memory, and .* algorithm.chunk_size, for example 50"
     ):

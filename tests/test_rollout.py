@@ -129,7 +129,9 @@ def test_a_function_is_traced_once_as_long_as_it_is_the_same_object(env, state):
     assert len(traces) == count > 0
 
 
-@pytest.mark.parametrize("method", DIRECTIONS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=[pytest.mark.slow] if name == "newton" else []) for name in DIRECTIONS]
+)
 def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, state, actions, method):
     better = improve(env, state, actions, method=method)
     before, after = replay(env, state, actions), replay(env, state, better.actions)
@@ -149,7 +151,7 @@ def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, st
         assert np.all(better.curvature > 0)
 
 
-@pytest.mark.parametrize("method", ["first_order", "riccati"])
+@pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.slow), "riccati"])
 def test_three_steps_are_three_improvements_in_a_row(env, state, actions, method):
     at_once = improve(env, state, actions, method=method, num_steps=3)
     one = improve(env, state, actions, method=method)
@@ -222,7 +224,7 @@ def test_a_bad_number_of_steps_is_refused(env, state, actions, num_steps):
 
 def test_regression_on_improved_actions_is_policy_gradient_ascent():
     """Eq. 10: with the states fixed, grad L = -alpha / k sum_i sum_t (d pi / d theta)' dV_i/da_t."""
-    env = envs.make("pendulum_3d", "stop_at_origin", horizon=HORIZON)
+    env = envs.make("pendulum_2d", "stop_at_origin", horizon=HORIZON)
     num_rollouts, alpha = 4, 0.01
     weights = bounded(env).weights
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), num_rollouts))
@@ -240,7 +242,7 @@ def test_regression_on_improved_actions_is_policy_gradient_ascent():
 
     observation, action, gradient = ascent(states)
     flat = [array.reshape(num_rollouts * HORIZON, -1) for array in (observation, action + alpha * gradient)]
-    identity = jnp.broadcast_to(jnp.eye(3), (num_rollouts * HORIZON, 3, 3))
+    identity = jnp.broadcast_to(jnp.eye(1), (num_rollouts * HORIZON, 1, 1))
     by_fitting = jax.grad(regression_loss, argnums=1)(apply, weights, Samples(*flat, identity), HORIZON)
     by_policy = np.zeros(weights.shape)
     for rollout_index, t in np.ndindex(num_rollouts, HORIZON):

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import jax
+
 from pods_jax import checks
 from pods_jax.algorithms import bptt, gps, pods, ppo, sac, shac
 from pods_jax.algorithms.algorithm import Algorithm
@@ -29,7 +31,8 @@ def make(name: str, env: Environment, **overrides: Any) -> Algorithm:
     module = _MODULES[checks.choice("algorithm.name", name, _MODULES)]
     for field in overrides:
         checks.choice("algorithm setting", field, settings(name))
-    return module.make(env, module.Config(**overrides))
+    algorithm = module.make(env, module.Config(**overrides))
+    return dataclasses.replace(algorithm, init=jax.jit(algorithm.init))  # it rolls out, too
 
 
 __all__ = ["Algorithm", "make", "names", "settings"]

@@ -12,8 +12,8 @@ from pods_jax.types import Key, Metrics, Policy
 class Algorithm:
     """A way to learn a policy for one environment.
 
-    init: key -> train state. update: train state -> (train state, metrics), one epoch, pure, to be
-    compiled and scanned. policy: train state -> policy (O,) -> (A,), itself a pytree.
+    init: key -> train state, compiled by the registry. update: train state -> (train state, metrics), one epoch,
+    pure, to be compiled and scanned. policy: train state -> policy (O,) -> (A,), itself a pytree.
     """
 
     name: str

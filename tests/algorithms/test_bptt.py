@@ -19,7 +19,7 @@ def core(env):
 def test_the_loss_is_minus_the_return_and_its_gradient_that_of_finite_differences(terminal_only):
     env = envs.make("pendulum_2d", "stop", horizon=5, terminal_only=terminal_only)
     own = core(env)
-    params = jax.tree.map(lambda leaf: leaf + 0.05, own.init(jax.random.key(0)).actor.params)
+    params = jax.tree.map(lambda leaf: leaf + 0.05, jax.jit(own.init)(jax.random.key(0)).actor.params)
     starts = common.sample_states(env, jax.random.key(1), 3)
     loss = jax.jit(lambda params: own.loss(params, starts)[0])
     returns = [

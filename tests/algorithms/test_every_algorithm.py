@@ -1,6 +1,7 @@
 """What holds for every algorithm of the registry."""
 
 import dataclasses
+import functools
 import importlib
 import pathlib
 
@@ -16,6 +17,7 @@ from tests import tiny
 from tests.algorithms.linear import make_linear
 
 NAMES = algorithms.names()
+ENV = make_linear()
 
 # Small enough for a test, and enough to learn the linear environment. Others learn it with their defaults.
 SMALL = {
@@ -28,12 +30,16 @@ SMALL = {
 }
 
 
+@functools.cache
+def small(name):
+    """Made once, since its `init` is compiled once, too."""
+    return algorithms.make(name, ENV, **tiny.hidden(name, 32) | SMALL.get(name, ({}, 0))[0])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_algorithm_lowers_the_cost_by_half_on_a_linear_environment(name):
-    env = make_linear()
-    settings, epochs = SMALL.get(name, ({}, 5))
-    algorithm = algorithms.make(name, env, **tiny.hidden(name, 32) | settings)
-    starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(100), 64))
+    algorithm, epochs = small(name), SMALL.get(name, ({}, 5))[1]
+    starts = jax.vmap(ENV.reset)(jax.random.split(jax.random.key(100), 64))
     state, history = train(algorithm, jax.random.key(0), epochs, epochs_per_chunk=epochs)
     untrained, trained = (
         -mean_return(algorithm, each, starts) for each in (algorithm.init(jax.random.key(0)), state)
@@ -41,7 +47,7 @@ def test_every_algorithm_lowers_the_cost_by_half_on_a_linear_environment(name):
     assert 0 < trained < untrained / 2
     for row in history:
         assert row["environment_steps"] > 0
-        assert row["environment_steps"] % env.horizon == 0
+        assert row["environment_steps"] % ENV.horizon == 0
         assert row["unhealthy_rollouts"] == 0
         assert any("loss" in field for field in row)
 
@@ -59,11 +65,10 @@ def mean_return(algorithm, state, starts):
 
 
 def test_all_start_from_the_same_policy():
-    env = make_linear()
-    observations = jax.random.normal(jax.random.key(1), (5, env.observation_size))
+    observations = jax.random.normal(jax.random.key(1), (5, ENV.observation_size))
     actions = {}
     for name in NAMES:
-        algorithm = algorithms.make(name, env, **tiny.settings(name))
+        algorithm = small(name)
         actions[name] = jax.vmap(algorithm.policy(algorithm.init(jax.random.key(3))))(observations)
     for name in NAMES:
         np.testing.assert_allclose(actions[name], actions["pods"], rtol=1e-12)
@@ -75,7 +80,7 @@ def test_settings_are_few_and_unknown_ones_are_refused(name):
     module = importlib.import_module(f"pods_jax.algorithms.{name}")
     assert len(dataclasses.fields(module.Config)) <= 12
     with pytest.raises(InputError, match="batch_sze"):
-        algorithms.make(name, make_linear(), batch_sze=3)
+        algorithms.make(name, ENV, batch_sze=3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from configs import ppo as ppo_config
 from configs import sac as sac_config
 from pods_jax import InputError, algorithms, envs
 from pods_jax.algorithms import ppo, sac
+from tests.algorithms.linear import make_linear
 
 pytest.importorskip("brax")
 
@@ -28,9 +29,9 @@ def small_env(**settings):
 @pytest.fixture(scope="module", params=NAMES)
 def small(request):
     """An algorithm, its first state, and two epochs of one compiled program."""
-    algorithm = algorithms.make(request.param, small_env(), **SMALL[request.param])
+    algorithm = algorithms.make(request.param, make_linear(horizon=6), **SMALL[request.param])
     update = jax.jit(algorithm.update)
-    states, rows = [jax.jit(algorithm.init)(jax.random.key(0))], []
+    states, rows = [algorithm.init(jax.random.key(0))], []
     for _ in range(5):
         state, metrics = update(states[-1])
         states.append(state)
@@ -43,15 +44,6 @@ def leaves(state):
         np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
         for leaf in jax.tree.leaves(state)
     ]
-
-
-def test_it_starts_with_the_policy_of_pods(small):
-    algorithm, _, states, _ = small
-    pods = algorithms.make("pods", algorithm.env, hidden_sizes=(8,), batch_size=2, guard_size=0)
-    expected = pods.policy(pods.init(jax.random.key(0)))
-    policy = algorithm.policy(states[0])
-    for observation in jax.random.normal(jax.random.key(1), (5, algorithm.env.observation_size)):
-        np.testing.assert_allclose(policy(observation), expected(observation), rtol=1e-12)
 
 
 def test_an_epoch_is_pure_and_leaves_the_form_of_its_state(small):
@@ -78,7 +70,7 @@ def test_the_metrics(small):
 @pytest.mark.slow
 def test_rollouts_that_are_not_finite_are_counted_and_nothing_is_learned_from_none(small):
     algorithm, _, states, _ = small
-    broken = algorithm.env.replace(parameters=jax.tree.map(lambda leaf: leaf * jnp.nan, algorithm.env.parameters))
+    broken = algorithm.env.with_reward(lambda state, action: jnp.nan * jnp.sum(state))
     learner = algorithms.make(algorithm.name, broken, **SMALL[algorithm.name])
     state, metrics = jax.jit(learner.update)(states[1])
     assert metrics["unhealthy_rollouts"] == algorithm.config.batch_size
@@ -102,7 +94,8 @@ def test_an_unhealthy_rollout_gives_way_to_a_healthy_one():
     env = env.replace(functions=dataclasses.replace(env.functions, reset=reset))
     explorer = Explorer(env, PolicyNetwork((4,), 1), True, 1.0)
     params = explorer.init(*jax.random.split(jax.random.key(0)))
-    transitions, healthy, _ = explorer.explore(explorer.init_normalizer(), params, jax.random.key(1), 8)
+    explore = jax.jit(lambda params, key: explorer.explore(explorer.init_normalizer(), params, key, 8))
+    transitions, healthy, _ = explore(params, jax.random.key(1))
     assert 0 < np.sum(healthy) < 8
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(transitions))
     assert len(np.unique(np.asarray(transitions.observation[:, 0, -2]))) == np.sum(healthy)
@@ -113,10 +106,11 @@ def test_an_unhealthy_rollout_gives_way_to_a_healthy_one():
 def test_float32_stays_float32(name):
     env = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), small_env())
     algorithm = algorithms.make(name, env, **SMALL[name])
-    state = algorithm.init(jax.random.key(0))
+    state = jax.eval_shape(algorithm.init, jax.random.key(0))
     after, _ = jax.eval_shape(algorithm.update, state)
     assert jax.tree.map(lambda leaf: leaf.dtype, after) == jax.tree.map(lambda leaf: leaf.dtype, state)
-    assert jax.eval_shape(algorithm.policy(state), jnp.zeros(5, jnp.float32)).dtype == jnp.float32
+    action = jax.eval_shape(lambda state, seen: algorithm.policy(state)(seen), state, jnp.zeros(5, jnp.float32))
+    assert action.dtype == jnp.float32
 
 
 @pytest.mark.parametrize(

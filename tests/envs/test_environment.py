@@ -251,8 +251,12 @@ class TestEveryTask:
         assert f"(3, {size + 1}): must have shape (T, {size})" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", envs.names())
+def names(*, late=()):
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in late else []) for name in envs.names()]
+
+
 class TestEverySystem:
+    @pytest.mark.parametrize("name", names(late=("payload_2d",)))
     def test_single_precision_follows_double_precision(self, name):
         """For 20 steps and in the median; shaking a handle at full speed multiplies rounding errors."""
         env = envs.make(name)
@@ -265,24 +269,32 @@ class TestEverySystem:
             assert np.median(errors) < 2e-3
             assert np.max(errors) < 3e-2
 
-    def test_derivatives_of_a_step_agree_with_each_other_and_with_differences(self, name):
-        env = envs.make(name)
-        point, unravel = ravel_pytree((pick(random_starts(env), 0), random_actions(env)[0, 0]))
-
-        def flat_step(vector):
-            return ravel_pytree(env.step(*unravel(vector)))[0]
-
-        forward, backward = jax.jit(lambda vector: (jax.jacfwd(flat_step)(vector), jax.jacrev(flat_step)(vector)))(
-            point
-        )
-        np.testing.assert_allclose(backward, forward, rtol=1e-10, atol=1e-11)
+    @pytest.mark.parametrize("name", envs.names())
+    def test_the_linearization_of_a_step_is_that_of_differences(self, name):
+        flat_step, point, linearization = self.flattened(name)
         offsets = 1e-6 * np.eye(point.size)
         differences = [(flat_step(point + offset) - flat_step(point - offset)) / 2e-6 for offset in offsets]
-        np.testing.assert_allclose(forward.T, differences, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(linearization().T, differences, rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("name", names(late=("payload_2d",)))
+    def test_the_linearization_of_a_step_is_the_derivative_both_ways(self, name):
+        flat_step, point, linearization = self.flattened(name)
+        forward, backward = jax.jit(jax.jacfwd(flat_step))(point), jax.jit(jax.jacrev(flat_step))(point)
+        np.testing.assert_allclose(backward, forward, rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(linearization(), forward, rtol=1e-9, atol=1e-9)
+
+    @staticmethod
+    def flattened(name):
+        """A step of vectors of state and action, a vector, and the Jacobian there, when it is asked for."""
+        env = envs.make(name)
+        point, unravel = ravel_pytree((pick(random_starts(env), 0), random_actions(env)[0, 0]))
         state, action = unravel(point)
-        model = env.linearize(state, action, env.step(state, action))
-        rows = np.eye(point.size - action.size)
-        np.testing.assert_allclose(np.concatenate(model.pull_back(rows), axis=1), forward, rtol=1e-9, atol=1e-9)
+
+        def linearization():
+            model = env.linearize(state, action, env.step(state, action))
+            return np.concatenate(model.pull_back(np.eye(point.size - action.size)), axis=1)
+
+        return lambda vector: ravel_pytree(env.step(*unravel(vector)))[0], point, linearization
 
 
 def with_stiffness(env, stiffness):

@@ -192,7 +192,7 @@ FAULTS = (
     Fault(
         45,
         "a wrong gradient",
-        tested_by=("test_derivatives_of_a_step_agree_with_each_other_and_with_differences",),
+        tested_by=("test_the_linearization_of_a_step_is_that_of_differences",),
     ),
     Fault(46, "causality", tested_by=("test_sensitivities_are_causal_and_the_last_action_moves_the_last_state",)),
     Fault(

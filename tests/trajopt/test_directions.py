@@ -20,15 +20,13 @@ FAR, NEAR = 1e4, 0.5
 """An action limit that is never active, and one that most second-order steps run into."""
 
 
-def is_slow(name, method):
-    return method == "newton" and name != "pendulum_2d"
+def late(name, method=None):
+    """Marks what compiles for long: the double pendulum, and exact Hessians in space."""
+    is_late = name == "double_pendulum_3d" or (method == "newton" and name != "pendulum_2d")
+    return [pytest.mark.slow] if is_late else []
 
 
-CASES = [
-    pytest.param(name, method, marks=[pytest.mark.slow] if is_slow(name, method) else [])
-    for name in HORIZONS
-    for method in DIRECTIONS
-]
+CASES = [pytest.param(name, method, marks=late(name, method)) for name in HORIZONS for method in DIRECTIONS]
 
 _find = {method: jax.jit(direction) for method, direction in DIRECTIONS.items()}
 follow_compiled = jax.jit(follow)
@@ -108,7 +106,7 @@ class Swing:
 swings = functools.cache(Swing)
 
 
-@pytest.fixture(params=HORIZONS)
+@pytest.fixture(params=[pytest.param(name, marks=late(name)) for name in HORIZONS])
 def swing(request):
     return swings(request.param)
 
