@@ -43,8 +43,9 @@ def learning_curve(
     return figure
 
 
-def save(figure: "Figure", path: pathlib.Path) -> None:
+def save(figure: "Figure", path: pathlib.Path | str) -> None:
     """Writes a figure to a file, and makes its folder."""
+    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 

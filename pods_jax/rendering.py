@@ -78,10 +78,11 @@ def _scene(env: Environment, states: Any, title: str) -> "tuple[Figure, Callable
     return figure, draw, len(points)
 
 
-def save(animation: "FuncAnimation", path: pathlib.Path, frames_per_second: float) -> None:
+def save(animation: "FuncAnimation", path: pathlib.Path | str, frames_per_second: float) -> None:
     """Writes a GIF that plays for ever. Raises InputError unless the name ends in .gif."""
     from matplotlib.animation import PillowWriter
 
+    path = pathlib.Path(path)
     check_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     animation.save(str(path), writer=PillowWriter(fps=round(frames_per_second)), dpi=80)

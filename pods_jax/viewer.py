@@ -30,8 +30,9 @@ class View:
 
     page: str
 
-    def save(self, path: pathlib.Path) -> None:
+    def save(self, path: pathlib.Path | str) -> None:
         """Writes the page, and makes its folder. Raises InputError unless the name ends in .html."""
+        path = pathlib.Path(path)
         check_name(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")

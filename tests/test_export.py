@@ -41,7 +41,7 @@ def policy(env):
 def saved(request, tmp_path_factory, env, policy):
     pytest.importorskip(PACKAGES[request.param], reason=f"pip install 'pods_jax[{request.param}]' to test it")
     path = tmp_path_factory.mktemp("policy") / f"policy.{request.param}"
-    assert export.save_policy(path, env, policy, request.param, {"epoch": 4}) <= 1e-6
+    assert export.save_policy(str(path), env, policy, request.param, {"epoch": 4}) <= 1e-6
     return path
 
 

@@ -41,7 +41,7 @@ def test_the_gap_is_logarithmic_and_leaves_out_what_has_no_logarithm(axes):
 
 def test_a_figure_is_saved_even_if_nothing_is_finite(tmp_path):
     path = tmp_path / "figures" / "learning_curve.png"
-    plotting.save(plotting.learning_curve([0], [np.nan], [np.nan], [np.nan], [np.nan]), path)
+    plotting.save(plotting.learning_curve([0], [np.nan], [np.nan], [np.nan], [np.nan]), str(path))
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

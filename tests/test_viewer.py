@@ -86,7 +86,7 @@ def test_what_cannot_be_shown_is_refused(env, two, tmp_path):
     with pytest.raises(InputError, match="positions that are not finite"):
         viewer.view(env, {"own": jax.tree.map(lambda leaf: leaf * np.nan, two)})
     with pytest.raises(InputError, match=r"ends in \.html"):
-        viewer.view(env, {"own": two}).save(tmp_path / "page.txt")
+        viewer.view(env, {"own": two}).save(str(tmp_path / "page.txt"))  # a string is a path, too
 
 
 BEFORE = """<script>

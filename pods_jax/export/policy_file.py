@@ -45,7 +45,7 @@ class LoadedPolicy:
 
 
 def save_policy(
-    path: pathlib.Path, env: Environment, policy: Policy, format: str, notes: Mapping[str, Any] | None = None
+    path: pathlib.Path | str, env: Environment, policy: Policy, format: str, notes: Mapping[str, Any] | None = None
 ) -> float:
     """Writes a policy and its description, reloads both, and returns the largest difference relative to the limits.
 
@@ -53,6 +53,7 @@ def save_policy(
     Raises InputError for another policy, an unknown format, a name that does not end in it, or a package that is not
     installed, and FloatingPointError if what was written computes something else than the policy.
     """
+    path = pathlib.Path(path)
     check_name(path, format)
     variables = _variables(policy)
     content = WRITERS[format](env, variables)
