@@ -16,13 +16,15 @@
 # Points, springs, cables and driven handles are data; so is the task. Here a beam hangs from two cables.
 
 # %%
+import glob
 import importlib.util
 import os
 import subprocess
 import sys
 
-if importlib.util.find_spec("pods_jax") is None:  # a fresh machine, in the folder of the sources
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ".."], check=True)
+if importlib.util.find_spec("pods_jax") is None:  # a fresh machine
+    source = next(glob.iglob("pods_jax-*.whl"), "..")  # a wheel beside the notebook, or the sources above it
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
 SMALL = "PODS_JAX_SMALL" in os.environ  # how the notebook is tested
 # %matplotlib inline
 
