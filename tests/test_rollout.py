@@ -12,6 +12,8 @@ from pods_jax.rollout import flatten_states, starts
 from pods_jax.trajopt import DIRECTIONS
 
 HORIZON = 6
+METHODS = [pytest.param(name, marks=[pytest.mark.slow] if name == "newton" else []) for name in DIRECTIONS]
+"""The exact Hessian compiles for longest, and is tested in tests/trajopt."""
 
 
 @struct.dataclass
@@ -129,9 +131,7 @@ def test_a_function_is_traced_once_as_long_as_it_is_the_same_object(env, state):
     assert len(traces) == count > 0
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=[pytest.mark.slow] if name == "newton" else []) for name in DIRECTIONS]
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, state, actions, method):
     better = improve(env, state, actions, method=method)
     before, after = replay(env, state, actions), replay(env, state, better.actions)
@@ -176,7 +176,7 @@ def test_a_batch_gives_what_each_rollout_gives_alone_and_a_nan_stays_in_its_lane
     np.testing.assert_array_equal(mixed.actions[1], actions)
 
 
-@pytest.mark.parametrize("method", DIRECTIONS)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
     better = improve(env, jax.tree.map(lambda leaf: leaf * jnp.nan, state), actions, method=method)
     assert float(better.step_size) == 0

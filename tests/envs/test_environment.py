@@ -276,7 +276,7 @@ class TestEverySystem:
         differences = [(flat_step(point + offset) - flat_step(point - offset)) / 2e-6 for offset in offsets]
         np.testing.assert_allclose(linearization().T, differences, rtol=1e-6, atol=1e-6)
 
-    @pytest.mark.parametrize("name", names(late=("payload_2d",)))
+    @pytest.mark.parametrize("name", names(late=("payload_2d", "rope_3d")))
     def test_the_linearization_of_a_step_is_the_derivative_both_ways(self, name):
         flat_step, point, linearization = self.flattened(name)
         forward, backward = jax.jit(jax.jacfwd(flat_step))(point), jax.jit(jax.jacrev(flat_step))(point)

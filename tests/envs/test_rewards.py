@@ -44,6 +44,7 @@ class TestTerminalOnly:
         assert float(better.value) > 0.01 * float(better.value_before)  # negative values
         np.testing.assert_allclose(pods_jax.replay(env, state, better.actions).reward.sum(), better.value, rtol=1e-9)
 
+    @pytest.mark.slow
     def test_a_policy_learns_it(self):
         algorithm = algorithms.make("pods", swing(terminal_only=True), damping=1e-2, **SMALL)
         untrained = algorithm.init(jax.random.key(0)).guard_value
