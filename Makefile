@@ -28,7 +28,7 @@ test: $(VENV)/.installed-test  ## Runs the tests, except the slow ones.
 test-slow: $(VENV)/.installed-test  ## Runs the slow tests.
 	$(PYTEST) -m slow $(FLAGS)
 
-test-notebooks: $(VENV)/.installed-notebooks  ## Runs the notebooks at a small size.
+test-notebooks: $(VENV)/.installed-test $(VENV)/.installed-notebooks  ## Runs the notebooks at a small size.
 	PODS_JAX_SMALL=1 JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/cache \
 		$(VENV)/bin/python -m pytest -p no:xdist -p no:cacheprovider --override-ini addopts= --nbmake notebooks
 
