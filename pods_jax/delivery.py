@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+from flax.traverse_util import flatten_dict
 from rich.console import Console
 
 from pods_jax import checks, metrics, plotting, sim, viewer
@@ -107,8 +108,8 @@ def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]
     """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'."""
     settings: list[dict[str, str]] = []
     for folder in folders:
-        flat = _flat(check(folder.read_config()).fields)  # says so where there is no run
-        settings.append({name: value for name, value in flat.items() if name not in UNTOLD})
+        flat = flatten_dict(check(folder.read_config()).fields, sep=".")  # says so where there is no run
+        settings.append({name: str(value) for name, value in flat.items() if name not in UNTOLD})
     every = dict.fromkeys(name for setting in settings for name in setting)
     telling = [name for name in every if _tells(name, settings)]
     grouped: dict[str, list[list[dict[str, Any]]]] = {}
@@ -126,13 +127,6 @@ def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:
     for setting in settings:
         alike.setdefault(None if name == section else setting[section], set()).add(setting.get(name))
     return any(len(values) > 1 for values in alike.values())
-
-
-def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in fields.items():
-        flat |= _flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": str(value)}
-    return flat
 
 
 def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) -> "Figure":

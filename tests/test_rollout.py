@@ -224,7 +224,7 @@ def test_a_bad_number_of_steps_is_refused(env, state, actions, num_steps):
 
 def test_regression_on_improved_actions_is_policy_gradient_ascent():
     """Eq. 10: with the states fixed, grad L = -alpha / k sum_i sum_t (d pi / d theta)' dV_i/da_t."""
-    env = envs.make("pendulum_2d", "stop_at_origin", horizon=HORIZON)
+    env = envs.make("pendulum_3d", "stop_at_origin", horizon=HORIZON)
     num_rollouts, alpha = 4, 0.01
     weights = bounded(env).weights
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), num_rollouts))
@@ -242,7 +242,7 @@ def test_regression_on_improved_actions_is_policy_gradient_ascent():
 
     observation, action, gradient = ascent(states)
     flat = [array.reshape(num_rollouts * HORIZON, -1) for array in (observation, action + alpha * gradient)]
-    identity = jnp.broadcast_to(jnp.eye(1), (num_rollouts * HORIZON, 1, 1))
+    identity = jnp.broadcast_to(jnp.eye(3), (num_rollouts * HORIZON, 3, 3))
     by_fitting = jax.grad(regression_loss, argnums=1)(apply, weights, Samples(*flat, identity), HORIZON)
     by_policy = np.zeros(weights.shape)
     for rollout_index, t in np.ndindex(num_rollouts, HORIZON):
