@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from pods_jax.unroll import LARGEST
 
 LARGEST_INVERSE = 9
-"""Inverses have n times the operations of a solve, and are written out up to this size only."""
+"""Inverses have n times the operations of a solve, and products a sum of n terms for each entry: up to here only."""
 
 
 def solve(matrix: jax.Array, right_side: jax.Array) -> jax.Array:
@@ -55,3 +55,10 @@ def rowwise_jacobian(function: Callable[[jax.Array], jax.Array], rows: jax.Array
         return jax.jvp(function, (rows,), (jnp.broadcast_to(axis, rows.shape),))[1]
 
     return jax.vmap(along, out_axes=2)(jnp.eye(rows.shape[1], dtype=rows.dtype)[:, None])
+
+
+def product(left: jax.Array, right: jax.Array) -> jax.Array:
+    """(n, m) the product of matrices (n, k) and (k, m): for few terms k sums of products, which fuse with others."""
+    if left.shape[1] > LARGEST_INVERSE:
+        return jnp.matmul(left, right, precision="highest")
+    return jnp.sum(left[:, :, None] * right[None], axis=1)

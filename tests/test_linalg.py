@@ -67,3 +67,11 @@ class TestDerivatives:
             jnp.asarray(weight)
         )
         np.testing.assert_allclose(found, np.linalg.solve(matrix.T, weight), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("terms", [1, 3, linalg.LARGEST_INVERSE, linalg.LARGEST_INVERSE + 1])
+def test_products_of_any_number_of_terms_agree_with_numpy(terms):
+    generator = np.random.default_rng(0)
+    left, right = generator.normal(size=(20, 5, terms)), generator.normal(size=(20, terms, 4))
+    found = jax.jit(jax.vmap(linalg.product))(left, right)
+    np.testing.assert_allclose(found, left @ right, rtol=1e-12, atol=1e-13)

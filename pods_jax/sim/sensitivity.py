@@ -39,15 +39,15 @@ class StepDerivative:
         """From rows (r, A + 4 n) to (rows A (r, A + 4 n), rows B (r, A))."""
         handle, position, velocity, previous_position, previous_velocity = self._split(rows, axis=1)
         new_velocity = velocity + 2 / 3 * self.time_step * position
-        q, w = position + new_velocity @ self.position, new_velocity @ self.velocity
+        q, w = position + linalg.product(new_velocity, self.position), linalg.product(new_velocity, self.velocity)
         by_state = [
-            handle + new_velocity @ self.handle,
+            handle + linalg.product(new_velocity, self.handle),
             4 / 3 * q + previous_position,
             4 / 3 * w + previous_velocity,
             -q / 3,
             -w / 3,
         ]
-        return jnp.concatenate(by_state, axis=1), self.time_step * handle + new_velocity @ self.action
+        return jnp.concatenate(by_state, axis=1), self.time_step * handle + linalg.product(new_velocity, self.action)
 
     def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """From (A + 4 n, c), (A, c) to A by_state + B by_action (A + 4 n, c)."""

@@ -49,7 +49,7 @@ def solve_lqr(
         solution = minimize_in_box(damped, Q_a, lower, upper)
         change = solution.x
         gains = _gains(damped, Q_as, solution.free)
-        P = Q_ss + jnp.concatenate([gains, Q_as]).T @ jnp.concatenate([Q_aa @ gains + Q_as, gains])
+        P = Q_ss + linalg.product(gains.T, Q_aa @ gains + 2 * Q_as)  # its symmetric part is what counts
         p = Q_s + gains.T @ (Q_aa @ change + Q_a) + Q_as.T @ change
         return ((P + P.T) / 2, p), Feedback(change, gains, Q_aa, Q_a @ change)
 
