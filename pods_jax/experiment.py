@@ -18,19 +18,18 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from pods_jax import checkpoints, checks, manifest, metrics, parallel, plotting, rendering
-from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
-from pods_jax.configuration import Configuration, check, differences
+from pods_jax.configuration import Configuration, check
 from pods_jax.evaluation import TestBed, bed, make_test_bed, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
 from pods_jax.interruption import Interruption
+from pods_jax.preparation import check_resume, prepare
+from pods_jax.profiling import Profile
 from pods_jax.progress import make_console, print_table
 from pods_jax.rollout import rollout as follow
 from pods_jax.supervision import Progress, train_safely
 from pods_jax.training import Program, compile_chunk
 from pods_jax.workdir import Workdir, write_json
-
-RESUME = ("auto", "never", "must")
 
 
 def run(
@@ -39,17 +38,19 @@ def run(
     console: Console | None = None,
     resume: str = "auto",
     num_devices: int = 1,
+    profile_epochs: int = 0,
 ) -> dict[str, float]:
     """Trains in `workdir` as far as `config.num_epochs` says, evaluates, and returns the evaluation.
 
     A folder with a checkpoint is continued, exactly as if it had never stopped, or only evaluated if it is
     trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). num_devices:
-    among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. Raises InputError
-    before anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and
-    for one that holds a run with other settings. SIGTERM and Ctrl-C raise Interrupted after the running epochs.
+    among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. profile_epochs: of so
+    many, after the first ones, a trace is left. Raises InputError before anything is written: for mistakes in the
+    configuration, for a folder that cannot be used or is in use, and for one that holds a run with other settings.
+    SIGTERM and Ctrl-C raise Interrupted after the running epochs.
     """
     console = console or make_console()
-    configuration, folder = prepare(config, workdir, resume)
+    configuration, folder = prepare(config, workdir, resume, profile_epochs)
     devices = parallel.choose(num_devices)
     with parallel.on(devices):  # refuses what cannot be divided among them
         jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
@@ -64,16 +65,18 @@ def run(
         test_bed = _search(configuration, console)
         if progress.epoch < configuration.num_epochs:
             env = configuration.algorithm.env
-            train_state = train_safely(
-                configuration,
-                folder,
-                console,
-                lambda policy: monitor(env, policy, test_bed),
-                interruption,
-                progress,
-                devices,
-                program,
-            )
+            with Profile(folder.profile, profile_epochs) as profile:
+                train_state = train_safely(
+                    configuration,
+                    folder,
+                    console,
+                    lambda policy: monitor(env, policy, test_bed),
+                    interruption,
+                    progress,
+                    devices,
+                    program,
+                    [profile],
+                )
             progress = Progress(configuration.num_epochs, train_state)
         numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
         write_json(folder.evaluation, metrics.storable({"epoch": progress.epoch, **numbers}))
@@ -130,31 +133,6 @@ def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Config
     configuration = check(folder.read_config())
     warn = partial(_warn, console)
     return configuration, checkpoints.restore(folder.checkpoints, fresh_state(configuration), checkpoint, warn)
-
-
-def prepare(config: Mapping[str, Any], workdir: str | os.PathLike[str], resume: str) -> tuple[Configuration, Workdir]:
-    """Checks everything that can be checked without computing or writing anything; see `run`."""
-    configuration, folder = check(config), Workdir(workdir)
-    checks.choice("resume", resume, RESUME)
-    folder.check_usable()
-    check_resume(configuration, folder, resume)
-    return configuration, folder
-
-
-def check_resume(configuration: Configuration, folder: Workdir, resume: str) -> None:
-    """Raises InputError or CheckpointError if the folder does not hold what `resume` asks for; see `run`."""
-    saved = checkpoints.latest_epoch(folder.checkpoints)
-    if saved is None:
-        if resume == "must":
-            raise CheckpointError(f"{folder.path} holds no checkpoint, and --resume=must asks for one")
-        return
-    if resume == "never":
-        raise InputError(f"{folder.path} holds a run of {saved} epochs; name another folder, or --resume=auto")
-    changed = differences(folder.read_config(), configuration.fields)
-    if changed:
-        raise InputError(
-            "\n  ".join([f"{folder.path} holds a run with other settings; name another folder", *changed])
-        )
 
 
 def fresh_state(configuration: Configuration) -> Any:
@@ -242,6 +220,7 @@ def _print_places(folder: Workdir, console: Console) -> None:
         "metrics": folder.metrics,
         "evaluation": folder.evaluation,
         "policy": folder.checkpoints,
+        **({"trace": folder.profile} if folder.profile.exists() else {}),
     }
     for name, path in places.items():
         console.print(f"{name:15}{os.path.relpath(path)}", markup=False)

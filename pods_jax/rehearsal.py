@@ -9,7 +9,8 @@ import jax
 from rich.console import Console
 
 from pods_jax import checkpoints, memory
-from pods_jax.experiment import fresh_state, prepare
+from pods_jax.experiment import fresh_state
+from pods_jax.preparation import prepare
 from pods_jax.progress import clock, make_console
 from pods_jax.training import compile_chunk
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.configuration import Configuration
 from pods_jax.interruption import Interruption
 from pods_jax.progress import ProgressDisplay
-from pods_jax.training import Program, Report, train
+from pods_jax.training import Callback, Program, Report, train
 from pods_jax.types import Policy
 from pods_jax.workdir import Workdir, write_json
 
@@ -61,12 +62,13 @@ def train_safely(
     progress: Progress,
     devices: Sequence[jax.Device] = (),
     program: Future[Program] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Any:
     """Trains from `progress` to the end and returns the train state.
 
-    measure: policy -> numbers, `return_mean` among them. program: as for `train`, at the full learning rate. Raises
-    Interrupted once a signal came and the state is saved, OSError if it cannot be saved, and FloatingPointError if
-    going back did not help.
+    measure: policy -> numbers, `return_mean` among them. program: as for `train`, at the full learning rate.
+    callbacks: hear of each sound chunk once everything else is done. Raises Interrupted once a signal came and the
+    state is saved, OSError if it cannot be saved, and FloatingPointError if going back did not help.
     """
     failures = []
     for rollbacks in range(progress.rollbacks, MAX_ROLLBACKS + 1):
@@ -78,8 +80,9 @@ def train_safely(
             checkpoints.Saver(folder.checkpoints) as saver,
         ):
             ahead = program if rollbacks == 0 else None  # another learning rate is another program
+            train_on = partial(train, devices=devices, program=ahead)
             observer = _Observer(
-                configuration, folder, measure, interruption, writer, saver, display, progress, devices, ahead
+                configuration, folder, measure, interruption, writer, saver, display, progress, train_on, callbacks
             )
             try:
                 return observer.train()
@@ -103,8 +106,8 @@ class _Observer:
     saver: checkpoints.Saver
     display: ProgressDisplay
     progress: Progress  # the last sound one
-    devices: Sequence[jax.Device]
-    program: Future[Program] | None
+    train_on: Callable[..., tuple[Any, Any]]  # `train`, told where
+    callbacks: Sequence[Callback]
 
     def train(self) -> Any:
         """Trains to the end and returns the train state; raises _Failed, `progress` being what to go back to."""
@@ -112,17 +115,15 @@ class _Observer:
         if self.progress.epoch == 0:
             self.writer.write([_test_row(0, self.measure(algorithm.policy(state)))])
         self.interruption.stop_if_requested(f"stopped before epoch {self.progress.epoch + 1}")
-        return train(
+        return self.train_on(
             algorithm,
             jax.random.key(self.configuration.seed),
             self.configuration.num_epochs,
-            [self],
+            [self, *self.callbacks],
             epochs_per_chunk=self.configuration.evaluate_every,
             train_state=state,
             first_epoch=self.progress.epoch,
             announce=self.display.announce,
-            devices=self.devices,
-            program=self.program,
         )[0]
 
     @property

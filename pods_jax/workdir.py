@@ -32,6 +32,7 @@ class Workdir:
         self.checkpoints = self.path / "checkpoints"
         self.damaged = self.path / "damaged"  # checkpoints that could not be used
         self.events = self.path / "events"
+        self.profile = self.path / "profile"
         self.failure = self.path / "failure.json"
         self.in_use = self.path / ".lock"
 

@@ -29,13 +29,22 @@ def main(argv: Sequence[str]) -> int:
     num_devices = flags.DEFINE_integer(
         "num_devices", 1, "Devices among which rollouts are divided; 0 takes all.", flag_values=values
     )
+    profile_epochs = flags.DEFINE_integer(
+        "profile_epochs", 0, "Leave a trace of so many epochs below --workdir.", flag_values=values
+    )
     dry_run = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
 
     def command() -> None:
         if dry_run.value:
             rehearsal.rehearse(cli.config_dict(config), workdir.value, resume=resume.value)
         else:
-            experiment.run(cli.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value)
+            experiment.run(
+                cli.config_dict(config),
+                workdir.value,
+                resume=resume.value,
+                num_devices=num_devices.value,
+                profile_epochs=profile_epochs.value,
+            )
 
     return cli.run(command, values, argv, about=str(__doc__))
 
