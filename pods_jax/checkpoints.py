@@ -18,8 +18,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from pods_jax import digests
+from pods_jax.plain import as_in, plain
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when what is stored changes, so that an older program can say so instead of misreading it."""
 
 KEPT = 3
@@ -71,7 +72,7 @@ def save(
     record = {"format_version": FORMAT_VERSION, "epoch": epoch, "score": score, "notes": notes or {}}
     record |= {"best_epoch": best[0], "best_score": best[1], "leaves": digests.of_leaves(train_state)}
     contents = ocp.args.Composite(
-        state=ocp.args.StandardSave(train_state), record=ocp.args.JsonSave(digests.seal(record))
+        state=ocp.args.StandardSave(plain(train_state)), record=ocp.args.JsonSave(digests.seal(record))
     )
     try:
         with _manager(directory, best_epoch=best[0]) as manager:
@@ -181,10 +182,10 @@ def _restore(directory: pathlib.Path, epoch: int, like: State) -> Restored[State
             f"the checkpoint {directory / str(epoch)} cannot be used, it is of another run; name a new workdir"
             f"\n  {different[0]}" + (f", and {len(different) - 1} more" if len(different) > 1 else "")
         )
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     try:
         with _manager(directory) as manager:
-            state = manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))).state
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(plain(like)))
+            state = as_in(like, manager.restore(epoch, args=args).state)
     except Exception as error:  # Orbax, TensorStore and json each have their own ways to fail.
         raise _Damaged(_first_line(error)) from error
     changed = digests.damaged(record["leaves"], state)
@@ -225,12 +226,19 @@ def _latest_record(directory: pathlib.Path) -> dict[str, Any] | None:
 def _manager(directory: pathlib.Path, best_epoch: int | None = None) -> ocp.CheckpointManager:
     """The Orbax manager of a folder: a reader, which leaves everything as it is, or with a best epoch a writer."""
     writes = best_epoch is not None
+    if writes:
+        directory.mkdir(parents=True, exist_ok=True)
+    # Of several processes only the first comes here, and waits for no other.
+    alone: dict[str, Any] = (
+        {"active_processes": {0}, "barrier_sync_key_prefix": "0"} if jax.process_count() > 1 else {}
+    )
     policies = [checkpoint_managers.LatestN(KEPT), checkpoint_managers.CustomSteps([best_epoch] if writes else [])]
     options = ocp.CheckpointManagerOptions(
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-        create=writes,
+        create=False,
         cleanup_tmp_directories=writes,  # what an interrupted save left behind
         enable_async_checkpointing=False,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(**alone),
     )
     # Orbax accepts a relative folder and fails at the first save.
     return ocp.CheckpointManager(directory.absolute(), options=options)

@@ -31,10 +31,17 @@ _STATUS = (
 )
 
 
-def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequence[str], about: str) -> int:
+def run(
+    command: Callable[[], Any],
+    flag_values: flags.FlagValues,
+    argv: Sequence[str],
+    about: str,
+    connect: Callable[[], None] = lambda: None,
+) -> int:
     """Parses `argv` into `flag_values`, calls the command and returns the exit status.
 
-    about: what `--help` says above the list of flags. Errors go to standard error, one message, no traceback.
+    about: what `--help` says above the list of flags. connect: what has to happen before jax looks for devices.
+    Errors go to standard error, one message, no traceback.
     """
     if any(argument in ("--help", "-h") for argument in argv[1:]):
         print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), sep="\n")
@@ -43,6 +50,7 @@ def run(command: Callable[[], Any], flag_values: flags.FlagValues, argv: Sequenc
     try:
         parse(flag_values, argv)
         logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
+        connect()
         _check_devices()
         with kept_programs():
             command()

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from pods_jax.plain import plain
 
 Leaves = Mapping[str, list[Any]]
 """Path of a leaf -> [type, shape, sha256 of its bytes]; types and shapes in the form that JSON gives back."""
@@ -58,9 +59,7 @@ def unseal(sealed: Any) -> dict[str, Any]:
 
 
 def _raw(leaf: jax.Array) -> bytes:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.ascontiguousarray(leaf).tobytes()
+    return np.ascontiguousarray(plain(leaf)).tobytes()
 
 
 def _of_json(record: Mapping[str, Any]) -> str:

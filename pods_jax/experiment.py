@@ -9,26 +9,26 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 
-from pods_jax import checkpoints, checks, manifest, metrics, parallel, plotting, rendering
+from pods_jax import checkpoints, checks, manifest, metrics, parallel, plotting, processes, rendering
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check
 from pods_jax.evaluation import TestBed, bed, make_test_bed, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
+from pods_jax.followers import follow
 from pods_jax.interruption import Interruption
 from pods_jax.preparation import check_resume, prepare
 from pods_jax.profiling import Profile
 from pods_jax.progress import make_console, print_table
-from pods_jax.rollout import rollout as follow
+from pods_jax.rollout import rollout as roll_out
 from pods_jax.supervision import Progress, train_safely
-from pods_jax.training import Program, compile_chunk
+from pods_jax.training import Program, compile_meanwhile
 from pods_jax.workdir import Workdir, write_json
 
 
@@ -47,18 +47,24 @@ def run(
     among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. profile_epochs: of so
     many, after the first ones, a trace is left. Raises InputError before anything is written: for mistakes in the
     configuration, for a folder that cannot be used or is in use, and for one that holds a run with other settings.
-    SIGTERM and Ctrl-C raise Interrupted after the running epochs.
+    SIGTERM and Ctrl-C raise Interrupted after the running epochs. Of several `processes` the first writes and returns
+    the evaluation; num_devices is then meant of each.
     """
     console = console or make_console()
-    configuration, folder = prepare(config, workdir, resume, profile_epochs)
-    devices = parallel.choose(num_devices)
-    with parallel.on(devices):  # refuses what cannot be divided among them
-        jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
+    with processes.together():
+        configuration, folder = prepare(config, workdir, resume, profile_epochs)
+        devices = parallel.choose(num_devices)
+        with parallel.on(devices):  # refuses what cannot be divided among them
+            jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
+    if not processes.is_first():
+        follow(configuration, devices, console)
+        return {}
     with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
         check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
         console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
         program = _compile_ahead(configuration, folder, devices)
         progress = _start(configuration, folder, console)
+        processes.from_first(progress.epoch)
         write_json(folder.config, configuration.fields)
         write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
         folder.failure.unlink(missing_ok=True)
@@ -78,9 +84,10 @@ def run(
                     [profile],
                 )
             progress = Progress(configuration.num_epochs, train_state)
-        numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
-        write_json(folder.evaluation, metrics.storable({"epoch": progress.epoch, **numbers}))
-        _draw(configuration, folder)
+        with processes.together():
+            numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
+            write_json(folder.evaluation, metrics.storable({"epoch": progress.epoch, **numbers}))
+            _draw(configuration, folder)
     _print_places(folder, console)
     return numbers
 
@@ -120,7 +127,7 @@ def render(
     rendering.check_name(pathlib.Path(out))
     configuration, restored = load_run(folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], bed(env, count))
-    trajectory = follow(env, configuration.algorithm.policy(restored.state), start)
+    trajectory = roll_out(env, configuration.algorithm.policy(restored.state), start)
     animation = rendering.animate(env, trajectory.state, title=f"{title_of(configuration)}, epoch {restored.epoch}")
     rendering.save(animation, pathlib.Path(out), frames_per_second=1 / env.time_step)
     console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
@@ -163,16 +170,7 @@ def _compile_ahead(
     """Compiles the training program while something else is done; nothing if there is nothing left to train."""
     if (checkpoints.latest_epoch(folder.checkpoints) or 0) >= configuration.num_epochs:
         return None
-    double = jnp.zeros(()).dtype == jnp.float64  # `with jax.enable_x64()` holds in its own thread only
-
-    def compile_as_here() -> Program:
-        with jax.enable_x64(double):
-            return compile_chunk(configuration.algorithm, configuration.evaluate_every, devices)
-
-    executor = ThreadPoolExecutor(max_workers=1)
-    program = executor.submit(compile_as_here)
-    executor.shutdown(wait=False)
-    return program
+    return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices)
 
 
 def _warn(console: Console, message: str) -> None:

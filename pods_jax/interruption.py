@@ -27,7 +27,7 @@ class Interruption:
 
     def __init__(self, announce: Callable[[str], None]) -> None:
         self._announce = announce
-        self._received = 0
+        self.received = 0  # the number of the signal, 0 for none
         self._active = False
 
     def __enter__(self) -> "Interruption":
@@ -47,25 +47,25 @@ class Interruption:
         """Gives the signals back."""
         if self._active:
             for number, handler in self._old_handlers.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python
             signal.set_wakeup_fd(self._old_descriptor)
             self._writing.close()  # ends the thread
 
     def stop_if_requested(self, message: str, finish: Callable[[], None] = lambda: None) -> None:
         """If a signal came since the `with` statement began: finishes, then raises Interrupted with the message."""
-        if self._received:
+        if self.received:
             finish()
-            raise Interrupted(f"{signal.Signals(self._received).name}: {message}", self._received)
+            raise Interrupted(f"{signal.Signals(self.received).name}: {message}", self.received)
 
     def _watch(self) -> None:
         with self._reading:
             while received := self._reading.recv(1):
                 if received[0] not in SIGNALS:
                     continue
-                if self._received:
+                if self.received:
                     os._exit(128 + received[0])  # Saves are atomic: nothing is damaged.
-                self._received = received[0]
-                name = signal.Signals(self._received).name
+                self.received = received[0]
+                name = signal.Signals(self.received).name
                 self._announce(f"{name}: stopping after these epochs; once more stops at once")
 
 

@@ -14,15 +14,19 @@ from jax.sharding import PartitionSpec
 
 from pods_jax import checks
 from pods_jax.checks import InputError
+from pods_jax.plain import as_in, plain
 
 AXIS = "rollouts"
 
 
 def choose(num_devices: int) -> list[jax.Device]:
-    """The first so many devices of this process; 0 takes all. Raises InputError if there are not so many."""
-    devices = jax.devices()
-    checks.integer("num_devices", num_devices, at_least=0, at_most=len(devices))
-    return devices[: num_devices or len(devices)]
+    """The first so many devices of each process; 0 takes all. Raises InputError if there are not so many."""
+    checks.integer("num_devices", num_devices, at_least=0, at_most=len(jax.local_devices()))
+    each = num_devices or len(jax.local_devices())
+    of_process = [
+        [device for device in jax.devices() if device.process_index == i] for i in range(jax.process_count())
+    ]
+    return [device for devices in of_process for device in devices[:each]]
 
 
 @contextlib.contextmanager
@@ -65,10 +69,15 @@ def spread(tree: Any) -> Any:
 
 
 def copied(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """The same arrays on each of the devices."""
+    """The same arrays on each of the devices; if these belong to several processes, each has the arrays already."""
     if len(devices) < 2:
         return tree
-    return jax.device_put(tree, _everywhere(devices))
+    return as_in(tree, plain(tree), _everywhere(devices))
+
+
+def here(tree: Any) -> Any:
+    """The arrays of this process, where others have copies of them."""
+    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
 
 
 def shapes(tree: Any, devices: Sequence[jax.Device]) -> Any:

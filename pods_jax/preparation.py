@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pods_jax import checkpoints, checks, profiling
+from pods_jax import checkpoints, checks, processes, profiling
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check, differences
@@ -19,6 +19,8 @@ def prepare(
     """Checks everything that can be checked without computing or writing anything; see `experiment.run`."""
     configuration, folder = check(config), Workdir(workdir)
     checks.choice("resume", resume, RESUME)
+    if not processes.is_first():
+        return configuration, folder  # to look into the folder is for the one who writes there
     folder.check_usable()
     check_resume(configuration, folder, resume)
     left = configuration.num_epochs - (checkpoints.latest_epoch(folder.checkpoints) or 0)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from pods_jax import checkpoints, manifest, metrics
+from pods_jax import checkpoints, manifest, metrics, processes
 from pods_jax.algorithms import Algorithm
 from pods_jax.configuration import Configuration
 from pods_jax.interruption import Interruption
@@ -48,6 +48,19 @@ class Progress:
     train_state: Any
     rollbacks: int = 0  # decide the learning rate
 
+    def shared(self) -> "Progress":
+        """That of the first process, in all processes of a training."""
+        epoch, train_state, rollbacks = processes.from_first((self.epoch, self.train_state, self.rollbacks))
+        return Progress(int(epoch), train_state, int(rollbacks))
+
+
+def meet(interruption: Interruption, report: int = processes.GO_ON) -> int:
+    """What the processes of a training report, see `processes.agree`; a signal to one of them is one to all."""
+    verdict = processes.agree(max(report, interruption.received))
+    if verdict < processes.GO_BACK:
+        interruption.received = verdict
+    return verdict
+
 
 class _Failed(Exception):
     """The numbers of a chunk are not sound; the message says which."""
@@ -72,7 +85,7 @@ def train_safely(
     """
     failures = []
     for rollbacks in range(progress.rollbacks, MAX_ROLLBACKS + 1):
-        progress = dataclasses.replace(progress, rollbacks=rollbacks)
+        progress = dataclasses.replace(progress, rollbacks=rollbacks).shared()
         fresh = progress.epoch == 0  # keeps no rows at all, not even the one of epoch 0 of an aborted attempt
         with (
             ProgressDisplay(console, configuration.num_epochs, progress.epoch) as display,
@@ -114,6 +127,7 @@ class _Observer:
         algorithm, state = self.algorithm, self.progress.train_state
         if self.progress.epoch == 0:
             self.writer.write([_test_row(0, self.measure(algorithm.policy(state)))])
+        meet(self.interruption)
         self.interruption.stop_if_requested(f"stopped before epoch {self.progress.epoch + 1}")
         return self.train_on(
             algorithm,
@@ -132,6 +146,19 @@ class _Observer:
         return self.configuration.slower(SLOWDOWN**self.progress.rollbacks)
 
     def __call__(self, report: Report) -> None:
+        verdict = processes.FAILED
+        try:
+            self.record(report)
+            verdict = processes.GO_ON
+        except _Failed:
+            verdict = processes.GO_BACK
+            raise
+        finally:
+            meet(self.interruption, verdict)
+        self.interruption.stop_if_requested(f"saved epoch {report.epoch}", self.saver.wait)
+
+    def record(self, report: Report) -> None:
+        """Measures, writes and saves; raises _Failed if the numbers are not sound."""
         numbers = self.measure(self.configuration.algorithm.policy(report.train_state))
         seconds = report.seconds / len(report.metrics)
         self.writer.write(_rows(report, numbers, seconds))
@@ -143,7 +170,6 @@ class _Observer:
         self.saver.save(report.epoch, report.train_state, score, notes)
         self.progress = dataclasses.replace(self.progress, epoch=report.epoch, train_state=report.train_state)
         self.display.report(report.epoch, numbers, seconds)
-        self.interruption.stop_if_requested(f"saved epoch {report.epoch}", self.saver.wait)
 
     def problems(self, report: Report, numbers: Mapping[str, float]) -> list[str]:
         """What is wrong after a chunk, in words; a state with such numbers must not replace a good one."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ def train(
     compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
     with parallel.on(devices):
         state = parallel.copied(algorithm.init(key) if train_state is None else train_state, devices)
-    size = memory.check(compiled.run, jax.devices()[0])
+    size = memory.check(compiled.run, jax.local_devices()[0])
     compile_seconds = compiled.compile_seconds
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
     history: list[dict[str, Any]] = []
@@ -78,11 +78,11 @@ def train(
         seconds = time.perf_counter() - started
         metrics = unstack(stacked, count)
         history += metrics
-        report = Report(epoch + count, num_epochs, state, metrics, seconds, compile_seconds)
+        report = Report(epoch + count, num_epochs, parallel.here(state), metrics, seconds, compile_seconds)
         for callback in callbacks:
             callback(report)
         compile_seconds = 0.0
-    return state, history
+    return parallel.here(state), history
 
 
 def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Program:
@@ -96,6 +96,20 @@ def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Devic
         state = parallel.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
         run = _lower_chunk(algorithm, state, length).compile()
     return Program(run, time.perf_counter() - started)
+
+
+def compile_meanwhile(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Future[Program]:
+    """`compile_chunk` in a thread of its own."""
+    double = jnp.zeros(()).dtype == jnp.float64  # `with jax.enable_x64()` holds in its own thread only
+
+    def compile_as_here() -> Program:
+        with jax.enable_x64(double):
+            return compile_chunk(algorithm, length, devices)
+
+    executor = ThreadPoolExecutor(max_workers=1)
+    program = executor.submit(compile_as_here)
+    executor.shutdown(wait=False)
+    return program
 
 
 def _lower_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Lowered:

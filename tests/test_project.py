@@ -17,8 +17,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A module imports strictly lower layers and its own package. A new module has to be given its place here.
 LAYERS = (
+    ("plain",),
     ("checks", "types", "unroll", "digests", "interruption", "manifest"),
-    ("linalg", "parallel"),
+    ("linalg", "parallel", "processes"),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),
@@ -26,7 +27,7 @@ LAYERS = (
     ("training", "evaluation", "probes", "anatomy", "checkpoints", "metrics", "progress", "configuration"),
     ("workdir", "comparison", "profiling"),
     ("plotting", "rendering", "supervision", "preparation", "export"),
-    ("viewer", "compat"),
+    ("viewer", "compat", "followers"),
     ("experiment", "benchmarks"),
     ("rehearsal", "doctor", "reproduction", "delivery"),
     ("cli",),

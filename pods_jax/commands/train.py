@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from pods_jax import cli, experiment, rehearsal
+from pods_jax import cli, experiment, processes, rehearsal
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,11 +27,16 @@ def main(argv: Sequence[str]) -> int:
         "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
     )
     num_devices = flags.DEFINE_integer(
-        "num_devices", 1, "Devices among which rollouts are divided; 0 takes all.", flag_values=values
+        "num_devices", 1, "Devices of each process that share the rollouts; 0 takes all.", flag_values=values
     )
     profile_epochs = flags.DEFINE_integer(
         "profile_epochs", 0, "Leave a trace of so many epochs below --workdir.", flag_values=values
     )
+    address = flags.DEFINE_string(
+        "coordinator_address", "", "HOST:PORT of the first of several processes.", flag_values=values
+    )
+    num_processes = flags.DEFINE_integer("num_processes", 1, "Processes that train together.", flag_values=values)
+    process_id = flags.DEFINE_integer("process_id", 0, "Which of them this is, from 0 on.", flag_values=values)
     dry_run = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
 
     def command() -> None:
@@ -46,7 +51,10 @@ def main(argv: Sequence[str]) -> int:
                 profile_epochs=profile_epochs.value,
             )
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    def connect() -> None:
+        processes.connect(address.value, num_processes.value, process_id.value)
+
+    return cli.run(command, values, argv, about=str(__doc__), connect=connect)
 
 
 def installed() -> int:

@@ -75,3 +75,12 @@ def history(workdir):
 
 def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def assert_as_if_undisturbed(folder, whole):
+    assert final_state(folder) == final_state(whole)
+    assert history(folder) == history(whole)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {path.name for path in whole.iterdir()}, "temporary files pile up"
+    assert checkpoints.epochs(folder / "checkpoints") == checkpoints.epochs(whole / "checkpoints")
+    assert all(path.name.isdecimal() for path in (folder / "checkpoints").iterdir())

@@ -19,29 +19,6 @@ from scripts import train
 from tests.faults import processes, toy
 
 
-@pytest.fixture
-def undisturbed(monkeypatch, tmp_path):
-    """Trains the toy without disturbance, as the child does; returns the folder."""
-    toy.install(monkeypatch.setattr)
-
-    def run(num_epochs):
-        config = pods_config.get_config().to_dict()
-        counts = {"num_epochs": num_epochs, "evaluate_every": 1, "num_test_rollouts": 4}
-        experiment.run(config | counts, tmp_path / "undisturbed")
-        return tmp_path / "undisturbed"
-
-    return run
-
-
-def assert_as_if_undisturbed(folder, whole):
-    assert processes.final_state(folder) == processes.final_state(whole)
-    assert processes.history(folder) == processes.history(whole)
-    names = {path.name for path in folder.iterdir()}
-    assert names == {path.name for path in whole.iterdir()}, "temporary files pile up"
-    assert checkpoints.epochs(folder / "checkpoints") == checkpoints.epochs(whole / "checkpoints")
-    assert all(path.name.isdecimal() for path in (folder / "checkpoints").iterdir())
-
-
 def test_a_run_survives_kill_and_signals_and_keeps_others_out(tmp_path, undisturbed):
     whole, folder = undisturbed(processes.NUM_EPOCHS), tmp_path / "run"
     with processes.start(processes.command(folder)) as process:
@@ -68,7 +45,7 @@ def test_a_run_survives_kill_and_signals_and_keeps_others_out(tmp_path, undistur
         assert process.wait(timeout=10) == 130
     assert checkpoints.latest_epoch(folder / "checkpoints") == saved
     processes.finish(processes.command(folder, "--resume=must"))
-    assert_as_if_undisturbed(folder, whole)
+    processes.assert_as_if_undisturbed(folder, whole)
 
 
 @pytest.mark.slow
@@ -87,7 +64,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
         assert sum("tmp" in name for name in names) <= 1
     assert kills_while_saving > 0
     processes.finish(processes.command(folder, num_epochs=num_epochs))
-    assert_as_if_undisturbed(folder, whole)
+    processes.assert_as_if_undisturbed(folder, whole)
     print(f"{kills_while_saving} of 20 kills hit a save")
 
 
