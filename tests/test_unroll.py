@@ -2,13 +2,14 @@
 
 import collections
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pods_jax import linalg
-from pods_jax.unroll import rules, unrolled, unrolled_if_small
+from pods_jax.unroll import rules, scan_by_scalars, unrolled, unrolled_if_small
 from pods_jax.unroll.graph import LARGEST
 
 X = np.array([0.3, -1.2, 0.7])
@@ -175,3 +176,21 @@ def test_long_sums_do_not_exhaust_the_stack():
 def test_only_what_is_small_is_unrolled():
     assert unrolled_if_small(newton_root, LARGEST + 1) is newton_root
     assert unrolled_if_small(newton_root, LARGEST) is not newton_root
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_by_scalars_is_a_scan(reverse):
+    def step(carry, inputs):
+        matrix, vector = inputs["matrix"], inputs["vector"]
+        carry = {"x": jnp.tanh(matrix @ carry["x"] + vector), "count": carry["count"] + 1}
+        return carry, (jnp.outer(carry["x"], vector), jnp.sum(vector))
+
+    generator = np.random.default_rng(0)
+    inputs = {"matrix": generator.normal(size=(4, 6, 2, 2)), "vector": generator.normal(size=(4, 6, 2))}
+    start = {"x": jnp.ones((4, 2)), "count": jnp.zeros((4,), jnp.int32)}
+    found, expected = (
+        jax.jit(jax.vmap(lambda carry, inputs, scan=scan: scan(step, carry, inputs, reverse=reverse)))(start, inputs)
+        for scan in (scan_by_scalars, jax.lax.scan)
+    )
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, expected)
+    chex.assert_trees_all_close(found, expected, rtol=1e-12)

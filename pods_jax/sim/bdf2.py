@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from pods_jax import checks, linalg
-from pods_jax.sim import forces
+from pods_jax import checks
+from pods_jax.sim import elimination, forces
 from pods_jax.sim.newton import implicit_root
 from pods_jax.sim.system import System, handle_position, handle_velocity
 
@@ -74,8 +74,8 @@ def step(system: System, state: State, action: jax.Array) -> State:
     def direction(unknown, value):
         velocity = unknown.reshape(shape)
         position = new_position(system, state, velocity)
-        matrix = forces.newton_matrix(system, position, velocity, points, 1.5 / h, 2 / 3 * h)
-        return -linalg.solve(matrix, value)
+        blocks, diagonal = forces.newton_blocks(system, position, velocity, points, 1.5 / h, 2 / 3 * h)
+        return -elimination.solve(system, blocks, diagonal, value)
 
     guess = ((4 * state.velocity - state.previous_velocity) / 3).reshape(-1)
     tolerance = _tolerance(system, state.position, points)

@@ -59,6 +59,20 @@ def newton_matrix(
     differs from the exact Jacobian otherwise only by the turning of damped springs. Derivatives of a step never use
     this matrix.
     """
+    return assemble(
+        system, *newton_blocks(system, position, velocity, handle_position, velocity_weight, position_weight)
+    )
+
+
+def newton_blocks(
+    system: System,
+    position: jax.Array,
+    velocity: jax.Array,
+    handle_position: jax.Array,
+    velocity_weight: float,
+    position_weight: float,
+) -> tuple[jax.Array, jax.Array]:
+    """(S, d, d), (P, d, d): what `newton_matrix` is assembled from, for each spring and each free point."""
     identity = jnp.eye(system.dimension, dtype=position.dtype)
     inertia = system.mass * velocity_weight + system.drag
     diagonal = inertia[:, None, None] * identity[None]
@@ -68,7 +82,7 @@ def newton_matrix(
     blocks = jnp.zeros((0, *identity.shape), position.dtype)
     if system.springs.ends:
         blocks = spring_blocks(system, points, position_weight, inertia)
-    return assemble(system, blocks, diagonal)
+    return blocks, diagonal
 
 
 def force_scale(system: System, position: jax.Array, handle_position: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ which is C^2. It derives from the energy k * integral of rho.
 
 All springs are treated at once, as arrays (S, ...). The (static) topology enters through sums over the ends of
 springs. For few springs these are written out while tracing, which turns into plain vector code under `vmap`:
-no gather, no scatter. For many they are products with the incidence matrix, which compile quickly.
+no gather, no scatter. For many they are a gather, and sums products with the incidence matrix, which compile quickly.
 """
 
 import jax
@@ -22,7 +22,7 @@ from pods_jax.sim.system import System
 CARRIED = 0.95
 """How much of the inertia of a point the compressed springs at it may take up in the Newton matrix."""
 
-MOST_WRITTEN_OUT = 24
+MOST_WRITTEN_OUT = 12
 """Up to so many springs the sums over their ends are written out."""
 
 
@@ -114,7 +114,8 @@ def differences(system: System, values: jax.Array) -> jax.Array:
     """(S, d): second end minus first end of each spring, of values (H + P, d) at the points."""
     ends = system.springs.ends
     if len(ends) > MOST_WRITTEN_OUT:
-        return jnp.matmul(incidence(system).astype(values.dtype), values, precision="highest")
+        first, second = np.array(ends).T
+        return values[second] - values[first]
     return jnp.stack([values[second] - values[first] for first, second in ends])
 
 
@@ -163,11 +164,16 @@ def _assemble_by_index(
     system: System, free: list[tuple[int, int]], blocks: jax.Array, diagonal: jax.Array
 ) -> jax.Array:
     count, dimension = system.num_points, system.dimension
-    touching = np.abs(incidence(system))[:, system.num_handles :].astype(blocks.dtype)  # (S, P)
-    diagonal = diagonal + jnp.einsum("kp,kij->pij", touching, blocks, precision="highest")
+    diagonal = add_at_points(system, blocks, diagonal)
     matrix = jnp.zeros((count, count, dimension, dimension), blocks.dtype)
     matrix = matrix.at[np.arange(count), np.arange(count)].set(diagonal)
     inner = np.array([index for index, pair in enumerate(free) if min(pair) >= 0])
     row, column = np.array([free[index] for index in inner]).T
     matrix = matrix.at[row, column].add(-blocks[inner]).at[column, row].add(-blocks[inner])
     return matrix.transpose(0, 2, 1, 3).reshape(count * dimension, count * dimension)
+
+
+def add_at_points(system: System, blocks: jax.Array, diagonal: jax.Array) -> jax.Array:
+    """(P, d, d) blocks of points (P, d, d) and of all springs (S, d, d) that end there, together."""
+    touching = np.abs(incidence(system))[:, system.num_handles :].astype(blocks.dtype)  # (S, P)
+    return diagonal + jnp.einsum("kp,kij->pij", touching, blocks, precision="highest")

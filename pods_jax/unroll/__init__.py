@@ -16,6 +16,6 @@ arrays as before, so that every function may be unrolled; whether it pays is a m
 with the number of operations.
 """
 
-from pods_jax.unroll.graph import LARGEST, unrolled, unrolled_if_small
+from pods_jax.unroll.graph import LARGEST, scan_by_scalars, unrolled, unrolled_if_small
 
-__all__ = ["LARGEST", "unrolled", "unrolled_if_small"]
+__all__ = ["LARGEST", "scan_by_scalars", "unrolled", "unrolled_if_small"]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
@@ -31,6 +32,40 @@ def unrolled(function: Callable[..., Any]) -> Callable[..., Any]:
 def unrolled_if_small(function: Callable[..., Any], num_unknowns: int) -> Callable[..., Any]:
     """`unrolled(function)`, if it pays for so many unknowns."""
     return unrolled(function) if num_unknowns <= LARGEST else function
+
+
+def scan_by_scalars(step: Callable[..., Any], carry: Any, inputs: Any, reverse: bool = False) -> tuple[Any, Any]:
+    """`lax.scan` of a step between small arrays, each number of which is an array over the steps of its own."""
+
+    def apart(tree, first):  # the numbers of arrays (..., n, m), as arrays over what is before
+        return [
+            leaf.reshape(*leaf.shape[:first], -1)[..., index]
+            for leaf in jax.tree.leaves(tree)
+            for index in range(leaf[(0,) * first].size)
+        ]
+
+    def together(scalars, like):
+        rest = iter(scalars)
+        leaves = [
+            jnp.stack([next(rest) for _ in range(leaf.size)]).reshape(leaf.shape) for leaf in jax.tree.leaves(like)
+        ]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+    one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), inputs)
+    results = jax.eval_shape(step, carry, one)[1]
+
+    @unrolled
+    def advance(carry_scalars, input_scalars):
+        after, result = step(together(carry_scalars, carry), together(input_scalars, one))
+        return apart(after, 0), apart(result, 0)
+
+    after, stacked = jax.lax.scan(advance, apart(carry, 0), apart(inputs, 1), reverse=reverse)
+    rest = iter(stacked)
+    leaves = [
+        jnp.stack([next(rest) for _ in range(leaf.size)], axis=1).reshape(-1, *leaf.shape)
+        for leaf in jax.tree.leaves(results)
+    ]
+    return together(after, carry), jax.tree.unflatten(jax.tree.structure(results), leaves)
 
 
 class Graph:
