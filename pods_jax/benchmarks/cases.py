@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 import pods_jax
 from pods_jax import algorithms, envs
-from pods_jax.benchmarks import textbook
+from pods_jax.benchmarks import peers, textbook
 from pods_jax.benchmarks.measure import measure
 from pods_jax.envs.environment import Environment
 from pods_jax.rollout import starts
@@ -28,7 +28,7 @@ class Case:
     environment: str
     batch: int
     horizon: int
-    with_textbook: bool = False
+    beside: str = ""  # what else is measured: "textbook", or "mjx" for simulating
     settings: tuple[tuple[str, Any], ...] = ()  # of the environment
 
     def make(self) -> Environment:
@@ -46,8 +46,8 @@ def swings(env: Environment, batch: int) -> jax.Array:
     return amplitude * jnp.sin(2 * jnp.pi * time + phase)
 
 
-def simulate(env: Environment, batch: int) -> dict[str, Program]:
-    """Returns of given actions."""
+def simulate(env: Environment, batch: int, beside: str) -> dict[str, Program]:
+    """Returns of given actions; of MJX only the positions are asked for."""
     args = (env, *inputs(env, batch))
 
     def ours(env, states, actions):
@@ -59,10 +59,17 @@ def simulate(env: Environment, batch: int) -> dict[str, Program]:
 
         return jax.vmap(reward)(states, actions)
 
-    return {"pods_jax": (ours, args), "textbook": (naive, args)}
+    if beside == "mjx":
+        matched = peers.as_accurate(env, *args[1:])
+        theirs = jax.vmap(peers.mjx_simulator(env), in_axes=(0, 0, None))
+        label = (
+            f"MJX, {matched.num_substeps} substeps (error {matched.their_error:.2g} m, ours {matched.error:.2g} m)"
+        )
+        return {"pods_jax": (ours, args), label: (theirs, (*args[1:], matched.num_substeps))}
+    return chosen(beside, ours, args, naive, args)
 
 
-def differentiate(env: Environment, batch: int) -> dict[str, Program]:
+def differentiate(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     """Derivatives of all steps of known trajectories; in the textbook form of all states by all actions."""
     states, actions = inputs(env, batch)
     played = jax.jit(jax.vmap(lambda state, actions: pods_jax.replay(env, state, actions)))(states, actions)
@@ -79,10 +86,10 @@ def differentiate(env: Environment, batch: int) -> dict[str, Program]:
 
         return jax.lax.map(size, (states, actions), batch_size=min(batch, AT_ONCE))
 
-    return {"pods_jax": (ours, (env, states, played)), "textbook": (naive, (env, states, actions))}
+    return chosen(beside, ours, (env, states, played), naive, (env, states, actions))
 
 
-def improve(env: Environment, batch: int) -> dict[str, Program]:
+def improve(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     """One second-order improvement: rollout, sensitivities, step within the limits, line search."""
     args = (env, *inputs(env, batch))
 
@@ -98,13 +105,20 @@ def improve(env: Environment, batch: int) -> dict[str, Program]:
             lambda pair: textbook.improve(env, *pair), (states, actions), batch_size=min(batch, AT_ONCE)
         )
 
-    return {"pods_jax": (ours, args), "textbook": (naive, args)}
+    return chosen(beside, ours, args, naive, args)
 
 
-def epoch(env: Environment, batch: int) -> dict[str, Program]:
+def epoch(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     """One epoch of PODS with its default settings: improvement, regression, guard."""
+    del beside  # the textbook has no epochs
     algorithm = algorithms.make("pods", env, batch_size=batch, guard_size=min(200, batch))
     return {"pods_jax": (algorithm.update, (jax.jit(algorithm.init)(jax.random.key(0)),))}
+
+
+def chosen(beside: str, ours: Any, args: Any, naive: Any, naive_args: Any) -> dict[str, Program]:
+    """Our program, and the textbook's if that is asked for."""
+    programs: dict[str, Program] = {"pods_jax": (ours, args)}
+    return programs | ({"textbook": (naive, naive_args)} if beside == "textbook" else {})
 
 
 def inputs(env: Environment, batch: int) -> tuple[Any, jax.Array]:
@@ -113,7 +127,7 @@ def inputs(env: Environment, batch: int) -> tuple[Any, jax.Array]:
     return states, swings(env, batch)
 
 
-PROGRAMS: Mapping[str, Callable[[Environment, int], dict[str, Program]]] = {
+PROGRAMS: Mapping[str, Callable[[Environment, int, str], dict[str, Program]]] = {
     "simulate": simulate,
     "differentiate": differentiate,
     "improve": improve,
@@ -130,14 +144,15 @@ def suites() -> dict[str, list[Case]]:
     """The named collections of cases; "smoke" takes seconds and shows that everything runs."""
     forms = ("simulate", "differentiate", "improve")
     return {
-        "smoke": [Case(form, "pendulum_2d", 10, 5, form != "epoch") for form in PROGRAMS],
-        "textbook": [Case(form, name, 4000, 50, True) for name in PENDULUMS_AND_ROPE for form in forms],
+        "smoke": [Case(form, "pendulum_2d", 10, 5, "textbook" if form != "epoch" else "") for form in PROGRAMS],
+        "textbook": [Case(form, name, 4000, 50, "textbook") for name in PENDULUMS_AND_ROPE for form in forms],
+        "peers": [Case("simulate", name, 4000, 50, "mjx") for name in ("double_pendulum_3d", "rope_3d")],
         "horizon": [Case("improve", "pendulum_2d", 200, horizon) for horizon in (25, 50, 100, 200, 400, 800)],
         "batch": [
             Case(form, "pendulum_2d", batch, 50) for form in forms for batch in (1, 50, 500, 2000, 8000, 16000)
         ],
         "points": [
-            Case("simulate", "rope_3d", 200, 50, settings=(("num_points", count),)) for count in (5, 10, 20, 40)
+            Case("simulate", "rope_3d", 4000, 50, settings=(("num_points", count),)) for count in (5, 10, 20, 40)
         ],
         "environments": [Case(form, name, 100, 50) for name in envs.names() for form in forms],
         "epochs": [Case("epoch", name, 400, 50) for name in PENDULUMS_AND_ROPE],
@@ -149,14 +164,12 @@ def records(cases: Iterable[Case], budget: float, announce: Callable[[dict[str, 
     found = []
     for case in cases:
         env = case.make()
-        programs = PROGRAMS[case.quantity](env, case.batch)
-        if not case.with_textbook:
-            programs = {"pods_jax": programs["pods_jax"]}
-        timings = measure(programs, budget)
+        timings = measure(PROGRAMS[case.quantity](env, case.batch, case.beside), budget)
         for form, timing in timings.items():
+            others = [other.seconds for name, other in timings.items() if name != form]
             record = dataclasses.asdict(case) | {"form": form, "task": env.task} | dataclasses.asdict(timing)
             record["steps_per_second"] = case.batch * case.horizon / timing.seconds
-            record["times_faster"] = timings["textbook"].seconds / timing.seconds if case.with_textbook else None
+            record["times_faster"] = others[0] / timing.seconds if others and form == "pods_jax" else None
             announce(record)
             found.append(record)
     return found
