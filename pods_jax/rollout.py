@@ -28,10 +28,11 @@ class Improvement:
     value: jax.Array  # () return of the actions, never below `value_before`
     value_before: jax.Array  # () return of the given actions
     step_size: jax.Array  # () accepted by the line search, 0 if it found nothing better
-    gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for "first_order"
-    curvature: jax.Array  # (T, A, A) how much an error of one action costs; identity for "first_order"
+    gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for directions without feedback
+    curvature: jax.Array  # (T, A, A) how much an error of one action costs; identity for these
     slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
     num_trials: jax.Array  # () int32, trajectories that the line searches simulated
+    method: str = struct.field(pytree_node=False)  # what was taken, also where "auto" chose it
 
 
 def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
@@ -65,10 +66,10 @@ def improve(
 ) -> Improvement:
     """Better actions for one initial state: a direction, followed by a line search (Eq. 6, Eq. 14).
 
-    actions: (T, A) [m/s] within the limits. method: "first_order", "gauss_newton", "riccati" or
-    "newton". damping: >= 0, added to the diagonal of the Hessian; needed where w_a = 0. num_steps: how
-    many times; it stops early where nothing better is found. Raises InputError on an unknown method
-    or a wrong shape.
+    actions: (T, A) [m/s] within the limits. method: "first_order", "gauss_newton", "riccati", "conjugate_gradient",
+    "newton", or "auto": that of the third and the fourth which takes fewer operations. damping: >= 0, added to the
+    diagonal of the Hessian; needed where w_a = 0. num_steps: how many times; it stops early where nothing better is
+    found. Raises InputError on an unknown method or a wrong shape.
     """
     _check_actions(env, actions)
     played = replay(env, state, actions)
@@ -134,7 +135,8 @@ def _improve(
     with jax.default_matmul_precision("highest"):
         start, unravel = ravel_pytree(state)
         problem = _problem(env, unravel, start, actions, flatten_states(states))
-        direction = directions.get(method)(problem, damping)
+        chosen = directions.choose(method, problem)
+        direction = directions.DIRECTIONS[chosen](problem, damping)
         after = trajopt.follow(problem, direction, -value)
     return Improvement(
         actions=after.actions,
@@ -146,6 +148,7 @@ def _improve(
         curvature=direction.curvature,
         slope=direction.slope,
         num_trials=after.num_trials,
+        method=chosen,
     )
 
 

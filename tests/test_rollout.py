@@ -12,7 +12,10 @@ from pods_jax.rollout import flatten_states, starts
 from pods_jax.trajopt import DIRECTIONS
 
 HORIZON = 6
-METHODS = [pytest.param(name, marks=[pytest.mark.slow] if name == "newton" else []) for name in DIRECTIONS]
+METHODS = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in ("newton", "conjugate_gradient") else [])
+    for name in DIRECTIONS
+]
 """The exact Hessian compiles for longest, and is tested in tests/trajopt."""
 
 

@@ -161,6 +161,7 @@ class Gps:
             curvature=guide.precision,
             slope=jnp.zeros_like(cost),
             num_trials=guide.num_trials,
+            method="riccati",
         )
         samples = lessons(self.env, start, visited, better, "visited_states", self.config.improved_share)
         return samples, guide, cost, is_healthy(self.env, start, visited, better)

@@ -30,7 +30,7 @@ from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
 from pods_jax.networks import standardize
 from pods_jax.rollout import Improvement, improve_trajectory, rollout
-from pods_jax.trajopt import DIRECTIONS
+from pods_jax.trajopt import METHODS, WITHOUT_FEEDBACK
 from pods_jax.types import Key, Metrics, Policy
 
 LEARNING_RATE_EPOCHS = 10.0
@@ -190,12 +190,12 @@ def validate(config: Config) -> Config:
     checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.damping", config.damping, at_least=0.0)
     common.check_share("improved_share", config.improved_share)
-    checks.choice("algorithm.method", config.method, DIRECTIONS)
+    checks.choice("algorithm.method", config.method, METHODS)
     checks.choice("algorithm.regression", config.regression, REGRESSIONS)
     hidden_sizes = checks.sizes("algorithm.hidden_sizes", config.hidden_sizes)
     regression = config.regression
     if regression == "auto":
-        regression = "improved_states" if config.method == "first_order" else "visited_states"
+        regression = "improved_states" if config.method in WITHOUT_FEEDBACK else "visited_states"
     return dataclasses.replace(
         config,
         regression=regression,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pods_jax
 from pods_jax import algorithms, envs
 from pods_jax.benchmarks import peers, textbook
-from pods_jax.benchmarks.measure import measure
+from pods_jax.benchmarks.measure import least_seconds, measure
 from pods_jax.envs.environment import Environment
 from pods_jax.rollout import starts
 
@@ -159,17 +159,23 @@ def suites() -> dict[str, list[Case]]:
     }
 
 
-def records(cases: Iterable[Case], budget: float, announce: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+def records(
+    cases: Iterable[Case], limits: Mapping[str, float], budget: float, announce: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
     """Measures the cases one after the other; one record, a flat dictionary, for each form of each."""
     found = []
     for case in cases:
         env = case.make()
-        timings = measure(PROGRAMS[case.quantity](env, case.batch, case.beside), budget)
+        programs = PROGRAMS[case.quantity](env, case.batch, case.beside)
+        timings = measure(programs, budget)
         for form, timing in timings.items():
-            others = [other.seconds for name, other in timings.items() if name != form]
             record = dataclasses.asdict(case) | {"form": form, "task": env.task} | dataclasses.asdict(timing)
-            record["steps_per_second"] = case.batch * case.horizon / timing.seconds
-            record["times_faster"] = others[0] / timing.seconds if others and form == "pods_jax" else None
+            record |= {"steps_per_second": case.batch * case.horizon / timing.seconds}
+            record |= {"times_faster": None, "fraction_of_limit": None}
+            if form == "pods_jax":
+                others = [other.seconds for name, other in timings.items() if name != form]
+                record["times_faster"] = others[0] / timing.seconds if others else None
+                record["fraction_of_limit"] = least_seconds(*programs[form], limits) / timing.seconds
             announce(record)
             found.append(record)
     return found

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax import memory
+from pods_jax.benchmarks import count
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class Timing:
     repeats: int
     compile_seconds: float
     memory: int  # [bytes]
-    operations: float  # floating-point operations as the compiler counts them, each loop once; 0 if it does not
 
 
 def measure(programs: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]], budget: float) -> dict[str, Timing]:
@@ -50,7 +50,6 @@ def measure(programs: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]], 
             repeats=repeats,
             compile_seconds=compile_seconds[name],
             memory=memory.needed(compiled[name]),
-            operations=float((compiled[name].cost_analysis() or {}).get("flops", 0.0)),
         )
         for name, taken in seconds.items()
     }
@@ -63,20 +62,31 @@ def run(program: Callable[..., Any], args: tuple[Any, ...]) -> float:
     return time.perf_counter() - started
 
 
+def least_seconds(function: Callable[..., Any], args: tuple[Any, ...], limits: Mapping[str, float]) -> float:
+    """[s] below which a machine with such `limits` cannot do the same operations, nor read and write what it must."""
+    moved = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((args, jax.eval_shape(function, *args))))
+    computing = count.operations(function, *args) / limits["operations_per_second"]
+    return max(computing, moved / limits["bytes_per_second"])
+
+
 def limits() -> dict[str, float]:
-    """What this machine can do: operations per second of multiplied and added vectors, and bytes per second."""
-    small, large = jnp.ones(4096), jnp.ones(1 << 25)
+    """What this machine can do: operations per second, of vectors or of matrices, and bytes per second."""
+    small, large, square = jnp.ones(4096), jnp.ones(1 << 25), jnp.ones((1024, 1024))
 
     def multiply_and_add(x):
         return jax.lax.fori_loop(0, 1000, lambda _, x: _polynomial(x), x)
 
-    def copy(x):
-        return x + 1.0
-
-    taken = measure({"compute": (multiply_and_add, (small,)), "move": (copy, (large,))}, budget=2.0)
+    programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+        "vectors": (multiply_and_add, (small,)),
+        "matrices": (jnp.matmul, (square, square)),
+        "move": (lambda x: x + 1.0, (large,)),
+    }
+    taken = {name: timing.fastest for name, timing in measure(programs, budget=2.0).items()}
+    vectors = 1000 * 2 * DEGREE * small.size / taken["vectors"]
     return {
-        "operations_per_second": 1000 * 2 * DEGREE * small.size / taken["compute"].fastest,
-        "bytes_per_second": 2 * large.nbytes / taken["move"].fastest,
+        "operations_per_second": max(vectors, 2 * 1024**3 / taken["matrices"]),
+        "vector_operations_per_second": vectors,
+        "bytes_per_second": 2 * large.nbytes / taken["move"],
     }
 
 

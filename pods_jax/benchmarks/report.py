@@ -12,7 +12,19 @@ from matplotlib.figure import Figure
 
 from pods_jax import manifest
 
-COLUMNS = ("environment", "quantity", "batch", "horizon", "form", "time", "steps/s", "faster", "compile", "memory")
+COLUMNS = (
+    "environment",
+    "quantity",
+    "batch",
+    "horizon",
+    "form",
+    "time",
+    "steps/s",
+    "faster",
+    "of limit",
+    "compile",
+    "memory",
+)
 
 
 def write(path: pathlib.Path, records: Sequence[dict[str, Any]], limits: dict[str, float], command: str) -> None:
@@ -37,7 +49,8 @@ def markdown(book: dict[str, Any]) -> str:
     limits = book["limits"]
     lines = [
         f"`{book['command']}`, {book['date']}, {book['cores']} cores of {book['device']}, jax {book['jax']}.",
-        f"Limits of the machine: {limits['operations_per_second'] / 1e9:.1f} Gflop/s, "
+        f"Limits of the machine: {limits['operations_per_second'] / 1e9:.1f} Gflop/s, of vectors "
+        f"{limits['vector_operations_per_second'] / 1e9:.1f} Gflop/s, "
         f"{limits['bytes_per_second'] / 1e9:.1f} GB/s.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -59,6 +72,7 @@ def row(record: dict[str, Any]) -> tuple[str, ...]:
         f"{1e3 * record['seconds']:.2f} ms ({1e3 * record['fastest']:.2f} .. {1e3 * record['slowest']:.2f})",
         f"{record['steps_per_second']:.2e}",
         faster,
+        f"{100 * record['fraction_of_limit']:.1f} %" if record["fraction_of_limit"] else "",
         f"{record['compile_seconds']:.1f} s",
         f"{record['memory'] / 1e6:.0f} MB",
     )

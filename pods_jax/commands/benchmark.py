@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         known = cases.suites()
         chosen = [case for name in suites.value for case in known[checks.choice("suites", name, known)]]
         limits = measure.limits()
-        records = cases.records(chosen, budget.value, announce)
+        records = cases.records(chosen, limits, budget.value, announce)
         line = f"python scripts/benchmark.py --suites={','.join(suites.value)}"
         report.write(pathlib.Path(out.value), records, limits, line)
 

@@ -13,6 +13,7 @@ def test_the_smoke_suite_leaves_records_a_table_and_a_figure(tmp_path):
     book = json.loads(out.read_text())
     assert {record["quantity"] for record in book["records"]} == set(cases.PROGRAMS)
     assert all(record["seconds"] > 0 and record["memory"] > 0 for record in book["records"])
+    assert all(0 < record["fraction_of_limit"] < 1 for record in book["records"] if record["form"] == "pods_jax")
     assert book["limits"]["operations_per_second"] > 1e8
     assert len(out.with_suffix(".md").read_text().splitlines()) == 5 + len(book["records"])
     assert out.with_suffix(".png").stat().st_size > 1000

@@ -11,8 +11,19 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from pods_jax import InputError, envs
-from pods_jax.trajopt import DIRECTIONS, Problem, directions, follow, least_squares, linearize, simulate, total_cost
+from pods_jax import InputError, envs, improve
+from pods_jax.trajopt import (
+    DIRECTIONS,
+    Problem,
+    conjugate,
+    directions,
+    follow,
+    least_squares,
+    linearize,
+    simulate,
+    total_cost,
+)
+from pods_jax.trajopt.linearize import Linearization
 
 SECOND_ORDER = ["gauss_newton", "riccati", "newton"]
 HORIZONS = {"pendulum_2d": 21, "pendulum_3d": 8, "double_pendulum_3d": 7}
@@ -22,7 +33,7 @@ FAR, NEAR = 1e4, 0.5
 
 def late(name, method=None):
     """Marks what compiles for long: the double pendulum, and exact Hessians in space."""
-    is_late = name == "double_pendulum_3d" or (method == "newton" and name != "pendulum_2d")
+    is_late = name == "double_pendulum_3d" or (method in ("newton", "conjugate_gradient") and name != "pendulum_2d")
     return [pytest.mark.slow] if is_late else []
 
 
@@ -289,6 +300,49 @@ def test_a_nan_shows_in_the_slope(method):
     assert np.isnan(find(method, problem).slope)
 
 
+@pytest.mark.parametrize("limit", [FAR, NEAR])
+def test_conjugate_gradients_find_about_what_the_dense_hessian_gives(limit):
+    problem, _, _ = linear_quadratic()
+    problem = problem.replace(
+        actions=jnp.clip(problem.actions, -limit / 2, limit / 2), limit=jnp.full_like(problem.limit, limit)
+    )
+    hessian, gradient = directions._dense_model(problem, *directions.models(problem))
+    times, found = conjugate.hessian_and_gradient(*directions.models(problem), damping=0.1)
+    columns = np.random.default_rng(0).normal(size=(*problem.actions.shape, 3))
+    expected = (hessian + 0.1 * np.eye(gradient.size)) @ columns.reshape(-1, 3)
+    np.testing.assert_allclose(times(columns).reshape(-1, 3), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found.reshape(-1), gradient, rtol=1e-10, atol=1e-12)
+
+    def decrease(method):
+        direction = find(method, problem)
+        change = direction.change.reshape(-1)
+        assert np.all(np.abs(problem.actions + direction.change) <= limit * (1 + 1e-12))
+        np.testing.assert_allclose(direction.slope, gradient @ change, rtol=1e-8)
+        return -(gradient @ change + change @ hessian @ change / 2)
+
+    assert decrease("conjugate_gradient") >= 0.999 * decrease("gauss_newton") > 0
+
+
+@pytest.mark.parametrize(("size", "expected"), [(9, "riccati"), (300, "riccati"), (3000, "conjugate_gradient")])
+def test_auto_takes_what_needs_fewer_operations(size, expected):
+    def linearize_by_zeros(state, action, after):
+        return Linearization(jnp.zeros((size, size)), jnp.zeros((size, 2)))
+
+    state, actions, states = jnp.zeros(size), jnp.zeros((5, 2)), jnp.zeros((5, size))
+    problem = make_problem(None, None, linearize_by_zeros, state, actions, states, jnp.ones(2))
+    assert directions.choose("auto", problem) == expected
+    assert directions.choose("gauss_newton", problem) == "gauss_newton"
+
+
+def test_an_improvement_says_what_auto_chose():
+    env = envs.make("pendulum_2d", horizon=5)
+
+    def automatic(key):
+        return improve(env, env.reset(key), jnp.zeros((5, 1)), method="auto")
+
+    assert jax.eval_shape(automatic, jax.random.key(0)).method == "riccati"
+
+
 def test_an_unknown_method_is_refused_with_the_closest_name():
     with pytest.raises(InputError, match="did you mean 'gauss_newton'"):
-        directions.get("gauss-newton")
+        directions.choose("gauss-newton", None)
