@@ -208,6 +208,7 @@ def test_a_trained_policy_can_be_watched(trained, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_without_guard_and_search_is_saved_and_continued(tmp_path, capsys):
     config = TINY | {"algorithm": TINY["algorithm"] | {"guard_size": 0}, "search_optimum": False}
     experiment.run(config | {"num_epochs": 2}, tmp_path / "parts")

@@ -256,7 +256,7 @@ def names(*, late=()):
 
 
 class TestEverySystem:
-    @pytest.mark.parametrize("name", names(late=("payload_2d",)))
+    @pytest.mark.parametrize("name", names(late=("payload_2d", "rope_3d")))
     def test_single_precision_follows_double_precision(self, name):
         """For 20 steps and in the median; shaking a handle at full speed multiplies rounding errors."""
         env = envs.make(name)
