@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -228,17 +227,14 @@ def _manager(directory: pathlib.Path, best_epoch: int | None = None) -> ocp.Chec
     writes = best_epoch is not None
     if writes:
         directory.mkdir(parents=True, exist_ok=True)
-    # Of several processes only the first comes here, and waits for no other.
-    alone: dict[str, Any] = (
-        {"active_processes": {0}, "barrier_sync_key_prefix": "0"} if jax.process_count() > 1 else {}
-    )
     policies = [checkpoint_managers.LatestN(KEPT), checkpoint_managers.CustomSteps([best_epoch] if writes else [])]
     options = ocp.CheckpointManagerOptions(
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
         create=False,
         cleanup_tmp_directories=writes,  # what an interrupted save left behind
         enable_async_checkpointing=False,
-        multiprocessing_options=ocp.options.MultiprocessingOptions(**alone),
+        # Of several processes only the first comes here, and waits for no other.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="0"),
     )
     # Orbax accepts a relative folder and fails at the first save.
     return ocp.CheckpointManager(directory.absolute(), options=options)

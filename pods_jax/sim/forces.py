@@ -1,5 +1,7 @@
 """All forces of a network on its free points, and the Newton matrix of an implicit step."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -41,15 +43,17 @@ def force(
     return total
 
 
-def newton_matrix(
+def newton_blocks(
     system: System,
     position: jax.Array,
     velocity: jax.Array,
     handle_position: jax.Array,
     velocity_weight: float,
     position_weight: float,
-) -> jax.Array:
-    """(P d, P d): mass * velocity_weight + D + position_weight * K, the Jacobian of an implicit step.
+) -> tuple[jax.Array, jax.Array]:
+    """(S, d, d), (P, d, d): for each spring and each free point, what `newton_matrix` is assembled from.
+
+    That is mass * velocity_weight + D + position_weight * K, the Jacobian of an implicit step.
 
     K [N/m] holds for each spring k (rho' dd' + rho / l (I - dd')), D [N s/m] drag and damping. The second part is
     negative in a compressed spring and counts as far as the inertia there can carry it, so that without friction the
@@ -59,20 +63,6 @@ def newton_matrix(
     differs from the exact Jacobian otherwise only by the turning of damped springs. Derivatives of a step never use
     this matrix.
     """
-    return assemble(
-        system, *newton_blocks(system, position, velocity, handle_position, velocity_weight, position_weight)
-    )
-
-
-def newton_blocks(
-    system: System,
-    position: jax.Array,
-    velocity: jax.Array,
-    handle_position: jax.Array,
-    velocity_weight: float,
-    position_weight: float,
-) -> tuple[jax.Array, jax.Array]:
-    """(S, d, d), (P, d, d): what `newton_matrix` is assembled from, for each spring and each free point."""
     identity = jnp.eye(system.dimension, dtype=position.dtype)
     inertia = system.mass * velocity_weight + system.drag
     diagonal = inertia[:, None, None] * identity[None]
@@ -83,6 +73,11 @@ def newton_blocks(
     if system.springs.ends:
         blocks = spring_blocks(system, points, position_weight, inertia)
     return blocks, diagonal
+
+
+def newton_matrix(system: System, *args: Any) -> jax.Array:
+    """(P d, P d): the matrix of a network as a whole, by the arguments of `newton_blocks`."""
+    return assemble(system, *newton_blocks(system, *args))
 
 
 def force_scale(system: System, position: jax.Array, handle_position: jax.Array) -> jax.Array:
