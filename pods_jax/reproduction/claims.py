@@ -1,6 +1,6 @@
 """What the paper claims, beside what our trainings say: each claim is a function of records.
 
-A record is one training (`targets.read_record`). Constants of the paper's environments are unknown, so
+A record is one training (`records.of_run`). Constants of the paper's environments are unknown, so
 orderings and ratios are compared, never rewards. A claim that does not hold is reported as such.
 """
 

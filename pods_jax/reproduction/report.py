@@ -69,6 +69,20 @@ def table(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
+def origin(records: Sequence[Record]) -> str:
+    """What made the records: versions of jax, devices, commits and days."""
+    made = [record["made"] for record in records]
+    devices = sorted({f"{entry['cores']} cores of {entry['device']}" for entry in made})
+    commits = sorted({entry["commit"][:7] + entry["commit"][40:] for entry in made if entry["commit"]})
+    days = sorted(entry["started"][:10] for entry in made)
+    versions = sorted({entry["jax"] for entry in made})
+    return (
+        f"Trained with jax {' and '.join(versions)} on {' and '.join(devices)}, "
+        f"{' to '.join(dict.fromkeys([days[0], days[-1]]))}, "
+        f"by the sources of {', '.join(commits) or 'an unknown commit'}."
+    )
+
+
 def final(group: Sequence[Record], name: str) -> np.ndarray:
     """(seeds,) of the evaluation at the end."""
     return np.array([record["final"][name] for record in group])

@@ -1,36 +1,28 @@
 """The tables and figures of the paper from trainings of our own, and what they say about its claims.
 
-Each training is a run in a folder of its own (`experiment.run`), below `workdir/SCALE/trainings`. One that is
-finished is not repeated and one that was interrupted goes on, so a reproduction can be stopped at any time. Targets
-share trainings.
-Of each target there remain `records.json`, `records.csv`, `figure.png` and `claims.md`, and of all targets
-together `results.md`: every number in them comes from the folders of the runs.
+Each training is a run in a folder of its own (`experiment.run`), below `workdir/SCALE/trainings`, and leaves one line
+in `workdir/SCALE/records.jsonl`. One that has its line is not repeated and one that was interrupted goes on, so a
+reproduction can be stopped at any time. Targets share trainings.
+Of each target there remain `records.csv`, `figure.png` and `claims.md`, and of all targets together `results.md`,
+with all the records that there are: every number in them comes from `records.jsonl`.
 """
 
-import csv
 import json
 import os
 import pathlib
-import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import numpy as np
 from rich.console import Console
 
-from pods_jax import checks, envs, experiment, metrics, plotting
+from pods_jax import checks, envs, experiment, plotting
 from pods_jax.checks import InputError
 from pods_jax.comparison import Record
 from pods_jax.progress import make_console
-from pods_jax.reproduction import claims, measurements, report, scales
+from pods_jax.reproduction import claims, measurements, records, report, scales
 from pods_jax.reproduction.scales import SHEET, Row, Scale
 from pods_jax.workdir import Workdir, write_json
-
-QUANTITIES = ("return", "terminal_kinetic_energy", "terminal_distance", "action_magnitude")
-"""What is measured at each look at a policy, with its standard deviation over the test bed."""
 
 ALL = ("PODS 500", "PODS 4000", "SAC", "PPO", "GPS", "BPTT", "SHAC")
 PAPER = ("PODS 500", "SAC", "PPO")
@@ -82,15 +74,18 @@ def reproduce(
     for name in variants:
         checks.choice("variant", name, {*scales.VARIANTS, *scales.CLOTH_VARIANTS})
     root, found = pathlib.Path(workdir).expanduser().absolute() / scale, []
+    book = root / "records.jsonl"
     for name in targets:
         chosen = [entry for entry in trainings(TARGETS[name], size) if not variants or entry[1] in variants]
         chosen = [entry for entry in chosen if not environments or entry[0][0] in environments]
         if not chosen:
             raise InputError(f"{name}: nothing is left to train with these variants and environments")
-        records = [train(size, *entry, root / "trainings", console) for entry in chosen]
+        for row, variant, seed in chosen:
+            if not records.find(records.read(book), variant, scales.configuration(size, row, variant, seed)):
+                records.append(book, train(size, row, variant, seed, root / "trainings", console))
         if TARGETS[name].derivatives:
             measure(size, chosen[0][0], root / name / "derivatives.json")
-        found += write_target(root / name, name, records)
+        found += write_target(root / name, name, remembered(TARGETS[name], size, book))
         write_page(root, scale)
         console.print(f"{name}: {os.path.relpath(root / name)}", markup=False)
     return found
@@ -114,9 +109,19 @@ def train(scale: Scale, row: Row, variant: str, seed: int, root: pathlib.Path, c
     """The record of one training; whatever of it is missing is done first."""
     config = scales.configuration(scale, row, variant, seed)
     folder = Workdir(root / "_".join([*row, variant.replace(" ", "_"), str(seed)]))
-    if not is_finished(folder, config):
+    if not records.is_finished(folder, config):
         experiment.run(config, folder.path, console)
-    return {"variant": variant, **read_record(folder)}
+    return records.of_run(folder, variant)
+
+
+def remembered(target: Target, scale: Scale, book: pathlib.Path) -> list[Record]:
+    """The records of a target that there are, in the order of its trainings."""
+    known = records.read(book)
+    found = [
+        records.find(known, variant, scales.configuration(scale, row, variant, seed))
+        for row, variant, seed in trainings(target, scale)
+    ]
+    return [record for record in found if record]
 
 
 def measure(scale: Scale, row: Row, path: pathlib.Path) -> None:
@@ -126,94 +131,44 @@ def measure(scale: Scale, row: Row, path: pathlib.Path) -> None:
         write_json(path, measurements.measure(env, min(scale.num_test_rollouts, 100)))
 
 
-def check(folder: pathlib.Path, records: Sequence[Record]) -> list[report.Claim]:
+def check(folder: pathlib.Path, trained: Sequence[Record]) -> list[report.Claim]:
     """The claims of the target whose folder this is."""
-    found, path = claims.check(folder.name, records), folder / "derivatives.json"
+    found, path = claims.check(folder.name, trained), folder / "derivatives.json"
     if path.exists():
         numbers = json.loads(path.read_text(encoding="utf-8"))
-        found += claims.derivatives((records[0]["environment"], records[0]["task"]), numbers)
+        found += claims.derivatives((trained[0]["environment"], trained[0]["task"]), numbers)
     return found
 
 
-def is_finished(folder: Workdir, config: dict[str, Any]) -> bool:
-    """Whether the folder holds a run with these settings that was trained to the end and evaluated."""
-    if not folder.evaluation.exists():
-        return False
-    same = folder.read_config() == json.loads(json.dumps(config))
-    return same and json.loads(folder.evaluation.read_text(encoding="utf-8"))["epoch"] == config["num_epochs"]
-
-
-def read_record(folder: Workdir) -> Record:
-    """What a run left on disk, with the simulated steps and the seconds (compilation excluded) until each look."""
-    rows, config = metrics.read(folder.metrics), folder.read_config()
-    looks = [row for row in rows if "test/return_mean" in row]
-    epochs = [row["epoch"] for row in looks]
-    seconds = [row.get("time/seconds_per_epoch", 0.0) for row in looks] * np.diff(epochs, prepend=0)
-    steps = np.cumsum([row.get("train/environment_steps", 0) for row in rows])
-    named = {"return": "return_mean"}
-    series = {name: [row[f"test/{named.get(name, name)}"] for row in looks] for name in QUANTITIES}
-    series |= {f"{name}_std": [row[f"test/{name}_std"] for row in looks] for name in QUANTITIES}
-    evaluation = json.loads(folder.evaluation.read_text(encoding="utf-8"))
-    return {
-        "environment": config["env"]["name"],
-        "task": config["env"]["task"],
-        "seed": config["seed"],
-        "epoch": epochs,
-        **series,
-        "steps": [int(count) for row, count in zip(rows, steps, strict=True) if "test/return_mean" in row],
-        "seconds": np.cumsum(seconds).tolist(),
-        "compile_seconds": sum(row.get("time/compile_seconds", 0.0) for row in looks),
-        "train_seconds": float(np.sum(seconds)),
-        "final": {name: np.nan if value is None else value for name, value in evaluation.items()},
-    }
-
-
-def write_target(folder: pathlib.Path, name: str, records: Sequence[Record]) -> list[report.Claim]:
+def write_target(folder: pathlib.Path, name: str, trained: Sequence[Record]) -> list[report.Claim]:
     """Writes data, figure and claims of a target; returns the claims."""
-    found, target = check(folder, records), TARGETS[name]
-    write_json(folder / "records.json", {"records": [_storable(record) for record in records]})
-    with (folder / "records.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        series = [field for field, value in records[0].items() if isinstance(value, list)]
-        writer.writerow(["environment", "task", "variant", "seed", *series])
-        for record in records:
-            who = [record[field] for field in ("environment", "task", "variant", "seed")]
-            writer.writerows([*who, *values] for values in zip(*(record[field] for field in series), strict=True))
-    plotting.save(plotting.curves(records, target.quantity, target.logarithmic), folder / "figure.png")
+    folder.mkdir(parents=True, exist_ok=True)
+    found, target = check(folder, trained), TARGETS[name]
+    records.write_csv(folder / "records.csv", trained)
+    plotting.save(plotting.curves(trained, target.quantity, target.logarithmic), folder / "figure.png")
     (folder / "claims.md").write_text(report.markdown(found) + "\n", encoding="utf-8")
     return found
 
 
 def write_page(root: pathlib.Path, scale: str) -> None:
     """Writes `results.md` from the records of all targets that are there."""
-    done = [name for name in TARGETS if (root / name / "records.json").exists()]
+    size, book = scales.get(scale), root / "records.jsonl"
+    done = [name for name in TARGETS if (root / name / "claims.md").exists()]
     flags = [f"--{kind}={','.join(n for k, n in map(_parts, done) if k == kind)}" for kind in ("table", "figure")]
     command = shlex.join(
         ["python", "scripts/reproduce.py", *(f for f in flags if not f.endswith("=")), f"--scale={scale}"]
     )
-    device = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
-    parts = [f"# Results, scale {scale}", f"`{command}`"]
-    parts += [f"Python {platform.python_version()}, jax {jax.__version__}, {device}."]
-    if scales.get(scale).smaller:
+    parts = [f"# Results, scale {scale}", f"`{command}`", report.origin(records.read(book))]
+    if size.smaller:
         parts += ["This scale shows that everything works. Its batches are tiny and its trainings short: no result."]
     for name in done:
-        content = json.loads((root / name / "records.json").read_text(encoding="utf-8"))["records"]
-        records = [_restored(record) for record in content]
+        trained = remembered(TARGETS[name], size, book)
         heading = f"{name.replace('_', ' ').capitalize()}: {TARGETS[name].title}"
-        parts += [f"## {heading}", report.table(records), f"![{heading}]({name}/figure.png)"]
-        parts += [report.markdown(check(root / name, records))]
+        parts += [f"## {heading}", report.table(trained), f"![{heading}]({name}/figure.png)"]
+        parts += [report.markdown(check(root / name, trained))]
     (root / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _parts(name: str) -> tuple[str, str]:
     kind, number = name.split("_")
     return kind, number
-
-
-def _storable(record: Record) -> dict[str, Any]:
-    return {**record, "final": metrics.storable(record["final"])}
-
-
-def _restored(record: Record) -> Record:
-    final = {name: np.nan if value is None else value for name, value in record["final"].items()}
-    return {**record, "final": final}

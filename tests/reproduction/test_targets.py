@@ -4,19 +4,20 @@ import csv
 import dataclasses
 import json
 import math
+import shutil
 
+import jax
 import jax.numpy as jnp
 import pytest
 
-from pods_jax import InputError, experiment
-from pods_jax.reproduction import claims, measurements, scales, targets
-from pods_jax.workdir import Workdir
+from pods_jax import InputError, experiment, manifest
+from pods_jax.reproduction import claims, measurements, records, scales, targets
 from scripts import reproduce as script
 from tests.faults import toy
 
 NUMBERS = {
     **toy.NUMBERS,
-    **{f"{name}{end}": 0.1 for name in targets.QUANTITIES[1:] for end in ("", "_std")},
+    **{f"{name}{end}": 0.1 for name in records.QUANTITIES[1:] for end in ("", "_std")},
 }
 FEW = ("PODS 500", "BPTT")
 
@@ -59,9 +60,30 @@ def test_targets_share_trainings_and_finished_ones_are_not_repeated(trained, tmp
 
 def test_an_interrupted_reproduction_goes_on(trained, tmp_path):
     targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    book = tmp_path / "quick" / "records.jsonl"
+    first, last = book.read_text().splitlines()
+    book.write_text(f"{first}\n{last[:40]}")  # killed while the second was written
     (tmp_path / "quick/trainings/pendulum_2d_stop_at_origin_BPTT_0/evaluation.json").unlink()
     targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
     assert trained[2:] == ["pendulum_2d_stop_at_origin_BPTT_0"]
+    assert [record["variant"] for record in records.read(book)] == [*FEW]
+
+
+def test_a_record_replaces_its_training_wherever_it_is_taken(trained, tmp_path):
+    targets.reproduce(["figure_3"], "quick", tmp_path / "here", FEW)
+    (tmp_path / "there" / "quick").mkdir(parents=True)
+    shutil.copy(tmp_path / "here/quick/records.jsonl", tmp_path / "there/quick")
+    targets.reproduce(["figure_3"], "quick", tmp_path / "there", FEW)
+    assert len(trained) == 2
+    claimed = [(tmp_path / place / "quick/figure_3/claims.md").read_text() for place in ("here", "there")]
+    assert claimed[0] == claimed[1]
+
+
+def test_a_page_has_all_records_not_only_the_last_ones(trained, tmp_path):
+    for variant in FEW:
+        targets.reproduce(["figure_3"], "quick", tmp_path, [variant])
+    assert len(trained) == 2
+    assert "above that of BPTT" in (tmp_path / "quick/figure_3/claims.md").read_text()
 
 
 def test_other_settings_are_not_mistaken_for_the_same_training(trained, tmp_path, monkeypatch):
@@ -69,18 +91,28 @@ def test_other_settings_are_not_mistaken_for_the_same_training(trained, tmp_path
     monkeypatch.setitem(scales.TINY, "bptt", {"batch_size": 8})
     with pytest.raises(InputError, match="batch_size"):
         targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    shutil.rmtree(tmp_path / "quick" / "trainings")
+    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    assert trained[-1] == "pendulum_2d_stop_at_origin_BPTT_0"
+    assert [
+        record["config"]["algorithm"]["batch_size"] for record in records.read(tmp_path / "quick/records.jsonl")
+    ] == [
+        scales.TINY["pods"]["batch_size"],
+        8,
+    ]
 
 
 @pytest.mark.usefixtures("trained")
 def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path, capsys):
     arguments = ["--figure=3,8", "--table=1", "--scale=quick", f"--workdir={tmp_path}", f"--variants={','.join(FEW)}"]
     assert script.main(["scripts/reproduce.py", *arguments]) == 0
-    folder = tmp_path / "quick" / "table_1"
-    records = json.loads((folder / "records.json").read_text())["records"]
-    assert [record["variant"] for record in records] == [*FEW]
-    assert records[0]["epoch"] == [0, 2, 4]
-    assert records[0]["steps"] == [0, 200, 400]
-    assert records[0]["seconds"][0] == 0 < records[0]["seconds"][1] < records[0]["seconds"][2]
+    folder, lines = tmp_path / "quick" / "table_1", (tmp_path / "quick" / "records.jsonl").read_text().splitlines()
+    first, second = [json.loads(line) for line in lines]
+    assert (first["variant"], second["variant"]) == FEW
+    assert first["epoch"] == [0, 2, 4]
+    assert first["steps"] == [0, 200, 400]
+    assert first["seconds"][0] == 0 < first["seconds"][1] < first["seconds"][2]
+    assert first["made"]["commit"] == manifest.commit()
     rows = list(csv.DictReader((folder / "records.csv").open()))
     assert len(rows) == 2 * 3
     assert float(rows[0]["return"]) == NUMBERS["return_mean"]
@@ -91,6 +123,7 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path,
     assert (folder / "claims.md").read_text().strip() in page
     assert page.count("![") == 3
     assert "no result" in page
+    assert f"jax {jax.__version__}" in page
     assert "| pendulum_2d / stop_at_origin: the exact Hessian is often indefinite | often | in 50 %" in page
     assert "table_1: " in capsys.readouterr().out
 
@@ -100,7 +133,7 @@ def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
     unknown = NUMBERS | {"optimality_gap": math.nan}
     monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(unknown))
     targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
-    record = targets.read_record(Workdir(tmp_path / "quick/trainings/pendulum_2d_stop_at_origin_BPTT_0"))
+    record = records.read(tmp_path / "quick" / "records.jsonl")[-1]
     assert math.isnan(record["final"]["optimality_gap"])
     assert "| - |" in (tmp_path / "quick" / "results.md").read_text()
 
