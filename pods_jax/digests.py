@@ -47,23 +47,24 @@ def damaged(stored: Leaves, tree: Any) -> list[str]:
 
 def seal(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the record together with its fingerprint."""
-    return {"record": record, "sha256": _of_json(record)}
+    return {"record": record, "sha256": of_json(record)}
 
 
 def unseal(sealed: Any) -> dict[str, Any]:
     """Returns the record of `seal`; raises ValueError if it is not what was sealed."""
     record = sealed.get("record") if isinstance(sealed, Mapping) else None
-    if not isinstance(record, dict) or sealed.get("sha256") != _of_json(record):
+    if not isinstance(record, dict) or sealed.get("sha256") != of_json(record):
         raise ValueError("its record does not match the sha256 of it")
     return record
 
 
+def of_json(record: Mapping[str, Any]) -> str:
+    """Returns the sha256 of a record in its JSON form, whatever the order of its fields."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 def _raw(leaf: jax.Array) -> bytes:
     return np.ascontiguousarray(plain(leaf)).tobytes()
-
-
-def _of_json(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _text(kind: list[Any]) -> str:

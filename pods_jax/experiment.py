@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from rich.console import Console
 
-from pods_jax import checkpoints, checks, manifest, metrics, parallel, plotting, processes, rendering
+from pods_jax import checkpoints, checks, kept_optima, manifest, metrics, parallel, plotting, processes, rendering
 from pods_jax.checks import InputError
 from pods_jax.configuration import Configuration, check
 from pods_jax.evaluation import TestBed, bed, make_test_bed, monitor
@@ -178,10 +179,23 @@ def _warn(console: Console, message: str) -> None:
 
 
 def _search(configuration: Configuration, console: Console) -> TestBed:
-    count = configuration.num_test_rollouts
-    if configuration.search_optimum:
-        console.print(f"searching the best actions for each of {count} unseen initial states ...")
-    return make_test_bed(configuration.algorithm.env, count, search=configuration.search_optimum)
+    """The test bed with its optima, which an earlier run of the same kind may have left."""
+    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    if not configuration.search_optimum:
+        return make_test_bed(env, count, search=False)
+    path = kept_optima.path_of(configuration.fields["env"], count)
+    known = path and kept_optima.read(path, count)
+    if known is not None:
+        console.print(f"the best actions for each of {count} unseen initial states are known from an earlier run")
+        return TestBed(bed(env, count), jnp.asarray(known))
+    console.print(f"searching the best actions for each of {count} unseen initial states ...")
+    test_bed = make_test_bed(env, count, search=True)
+    if path:
+        try:
+            kept_optima.write(path, test_bed.optimum)
+        except OSError as error:
+            _warn(console, f"they could not be kept for the next run: {error}")
+    return test_bed
 
 
 def _evaluate(

@@ -1,5 +1,6 @@
-"""How much memory a compiled program needs, and whether the device has it."""
+"""How much memory a compiled program needs, whether the device has it, and how much a CPU has close by."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,6 +9,29 @@ import psutil
 from pods_jax.checks import InputError
 
 _PARTS = ("argument", "output", "temp", "generated_code")
+
+
+NEAR_BY, MOST = 2**19, 500
+"""On a CPU: so many numbers of one kind are kept in caches, and more rollouts than that gain nothing at once."""
+
+
+def at_once(count: int, numbers: int, chosen: int = 0) -> int:
+    """How many of `count` rollouts are computed together, each with a matrix of so many numbers.
+
+    Those that are chosen; 0: on a CPU a divisor of the count, so that the matrices of all stay in the caches, and
+    elsewhere all, since a GPU waits for memory less than for work.
+    """
+    if chosen or jax.default_backend() != "cpu":
+        return min(chosen or count, count)
+    wanted = max(1, min(NEAR_BY // max(numbers, 1), MOST))
+    divisor = next(size for size in range(min(wanted, count), 0, -1) if count % size == 0)
+    return divisor if 2 * divisor >= min(wanted, count) else min(wanted, count)
+
+
+def in_chunks(function: Callable[[Any], Any], inputs: Any, numbers: int, chosen: int = 0) -> Any:
+    """`function` of each of many inputs, leaves (k, ...), `at_once` of them together."""
+    count = jax.tree.leaves(inputs)[0].shape[0]
+    return jax.lax.map(function, inputs, batch_size=at_once(count, numbers, chosen))
 
 
 def needed(compiled: jax.stages.Compiled) -> int:

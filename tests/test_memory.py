@@ -4,8 +4,11 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pods_jax import algorithms, envs, memory, train
 from pods_jax.checks import InputError
@@ -38,6 +41,27 @@ def test_a_training_that_cannot_fit_is_refused_with_the_setting_to_change(monkey
         InputError, match=r"an epoch needs .* GB of memory, and .* algorithm.chunk_size, for example 50"
     ):
         train(algorithm, jax.random.key(0), 1)
+
+
+@given(st.integers(1, 5000), st.integers(1, 10**7))
+def test_on_a_cpu_as_many_rollouts_are_computed_together_as_caches_hold(count, numbers):
+    together = memory.at_once(count, numbers)
+    possible = max(1, min(count, memory.NEAR_BY // numbers, memory.MOST))
+    assert possible / 2 <= together <= possible
+
+
+@pytest.mark.parametrize(
+    ("backend", "count", "chosen", "expected"), [("cpu", 4000, 7, 7), ("cpu", 4, 7, 4), ("gpu", 4000, 0, 4000)]
+)
+def test_what_is_chosen_counts_and_a_gpu_takes_all(monkeypatch, backend, count, chosen, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert memory.at_once(count, 100, chosen) == expected
+
+
+def test_chunks_are_put_together_again():
+    numbers = jnp.arange(12.0).reshape(6, 2)
+    together = memory.in_chunks(lambda row: {"sum": jnp.sum(row)}, numbers, memory.NEAR_BY // 2)
+    np.testing.assert_array_equal(together["sum"], jnp.sum(numbers, axis=1))
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from pods_jax import checks
+from pods_jax import checks, memory
 from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.common import Actor, falling, make_actor, sample_states
@@ -54,7 +54,7 @@ class Config:
     halved_after: float = 10.0  # epochs; the learning rate falls as 1 / (1 + epoch / halved_after), 0: it stays
     gradient_steps: int = 50  # per epoch
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
-    chunk_size: int = 0  # rollouts whose control phases run at once, to bound memory; 0 takes all
+    chunk_size: int = 0  # rollouts whose control phases run at once; 0: as many as suit the device
 
 
 @struct.dataclass
@@ -111,9 +111,7 @@ class Gps:
         key, key_states, key_fit = jax.random.split(state.key, 3)
         begin = sample_states(env, key_states, config.batch_size)
         guide_one = partial(self.guide_one, state)
-        samples, guides, costs, healthy = jax.lax.map(
-            guide_one, begin, batch_size=min(config.chunk_size or config.batch_size, config.batch_size)
-        )
+        samples, guides, costs, healthy = memory.in_chunks(guide_one, begin, env.state_size**2, config.chunk_size)
         learner, losses = self.fit(state.learner, flatten_lessons(samples, healthy), key_fit)
         after = -self.actor.returns(learner.average, begin)
 

@@ -12,6 +12,7 @@ it does not go, and the guard would go on acting.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks, parallel
+from pods_jax import checks, memory, parallel
 from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.common import Actor, make_actor, sample_states
@@ -30,7 +31,7 @@ from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
 from pods_jax.networks import standardize
 from pods_jax.rollout import Improvement, improve_trajectory, rollout
-from pods_jax.trajopt import METHODS, WITHOUT_FEEDBACK
+from pods_jax.trajopt import DENSE, METHODS, WITHOUT_FEEDBACK
 from pods_jax.types import Key, Metrics, Policy
 
 LEARNING_RATE_EPOCHS = 10.0
@@ -54,7 +55,7 @@ class Config:
     gradient_steps: int = 50  # per epoch, as in the paper
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
     guard_size: int = 200  # rollouts that start alike in each epoch, for the guard; 0: Algorithm 1, no guard
-    chunk_size: int = 0  # rollouts improved at once, to bound memory; 0 takes all
+    chunk_size: int = 0  # rollouts improved at once; 0: as many as suit the device, see `memory.at_once`
 
 
 @struct.dataclass
@@ -133,10 +134,10 @@ class Pods:
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
 
     def improve_all(self, params: Any, starts: Any) -> tuple[Samples, Improvement, jax.Array]:
-        """`improve_one` from many initial states, leaves (k, ...), `chunk_size` of them at once."""
-        count = jax.tree.leaves(starts)[0].shape[0]
-        at_once = min(self.config.chunk_size or count, count)
-        return jax.lax.map(lambda start: self.improve_one(params, start), starts, batch_size=at_once)
+        """`improve_one` from many initial states, leaves (k, ...), a chunk of them at once."""
+        dense = self.config.method in DENSE
+        size = self.env.horizon * self.env.action_size if dense else self.env.state_size
+        return memory.in_chunks(partial(self.improve_one, params), starts, size**2, self.config.chunk_size)
 
     def improve_one(self, params: Any, start: Any) -> tuple[Samples, Improvement, jax.Array]:
         """A rollout from `start`, improved: what to learn from it, the improvement, and whether it is healthy."""

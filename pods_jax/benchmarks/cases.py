@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import pods_jax
-from pods_jax import algorithms, envs
+from pods_jax import algorithms, envs, memory
 from pods_jax.benchmarks import peers, textbook
 from pods_jax.benchmarks.measure import least_seconds, measure
 from pods_jax.envs.environment import Environment
@@ -94,11 +94,11 @@ def improve(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     args = (env, *inputs(env, batch))
 
     def ours(env, states, actions):
-        def better(state, actions):
-            found = pods_jax.improve(env, state, actions, method="riccati")
+        def better(pair):
+            found = pods_jax.improve(env, *pair, method="riccati")
             return found.actions, found.value
 
-        return jax.vmap(better)(states, actions)
+        return memory.in_chunks(better, (states, actions), env.state_size**2)
 
     def naive(env, states, actions):
         return jax.lax.map(

@@ -64,6 +64,12 @@ class Environment:
         """Number of observed components O."""
         return jax.eval_shape(lambda key: self.observe(self.reset(key)), jax.random.key(0)).shape[0]
 
+    @property
+    def state_size(self) -> int:
+        """How many numbers a state holds."""
+        state = jax.eval_shape(self.reset, jax.random.key(0))
+        return sum(leaf.size for leaf in jax.tree.leaves(state))
+
     @jax.jit
     def reset(self, key: Key) -> State:
         """A random initial state; the key is consumed."""

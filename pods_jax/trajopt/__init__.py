@@ -1,11 +1,12 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
-from pods_jax.trajopt.directions import DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction, Problem
+from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction, Problem
 from pods_jax.trajopt.line_search import Followed, follow
 from pods_jax.trajopt.linearize import LinearModel, linearize
 from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
 
 __all__ = [
+    "DENSE",
     "DIRECTIONS",
     "METHODS",
     "WITHOUT_FEEDBACK",

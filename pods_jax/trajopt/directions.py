@@ -116,9 +116,11 @@ DIRECTIONS: dict[str, Callable[..., Direction]] = {
     "newton": newton,
 }
 
+DENSE = ("gauss_newton", "newton")
+"""Directions with a matrix of all actions, (T A, T A)."""
+
 WITHOUT_FEEDBACK = ("first_order", "conjugate_gradient", "auto")
 """Directions that have, or may have, no gains."""
-
 
 METHODS = (*DIRECTIONS, "auto")
 

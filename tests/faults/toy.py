@@ -29,7 +29,7 @@ def make_toy(name, env, **settings):
 def install(patch, make=make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS), draw=False):
     """Puts the toy in its place; patch: as `monkeypatch.setattr`. draw: whether a run ends with a figure."""
     patch(algorithms, "make", make)
-    patch(experiment, "make_test_bed", lambda env, count, search: None)
+    patch(experiment, "_search", lambda configuration, console: None)
     patch(experiment, "monitor", monitor)
     patch(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
     if not draw:
