@@ -77,6 +77,17 @@ def largest_fall(record: Record) -> float:
     return float(np.max((returns[:-1] - returns[1:]) / np.abs(returns[:-1]), initial=0.0))
 
 
+def sooner(ours: Record, theirs: Record) -> float | None:
+    """How many times sooner `ours` reaches the best return of `theirs` than `theirs` does; None if it never does."""
+    best = int(np.argmax(theirs["return"]))
+    reached = np.flatnonzero(np.asarray(ours["return"]) >= theirs["return"][best])
+    if not reached.size:
+        return None
+    # Before the first chunk no time has passed: then the first chunk is what it took.
+    own = ours["seconds"][max(int(reached[0]), 1)]
+    return float(theirs["seconds"][max(best, 1)] / own)
+
+
 def markdown_table(records: Sequence[Record]) -> str:
     """A table with one line for each environment, task and variant: worst case and median over its seeds."""
     lines = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pods_jax.comparison import Record, largest_fall
+from pods_jax.comparison import Record, common_optimum, largest_fall, sooner
 from pods_jax.reproduction.paper import TABLE_1
 from pods_jax.reproduction.report import Claim, close, final, groups, spread, title
 
@@ -19,11 +19,14 @@ OURS, BASELINES = "PODS 500", ("SAC", "PPO", "GPS", "BPTT", "SHAC")
 SAMPLING_IS_CHEAP = "here a step of the simulator takes well under a microsecond in a batch, so sampling is cheap"
 GRADIENTS_ARE_TAME = "gradients stay bounded here: implicit steps, a tanh output, a clipped norm, a falling rate"
 GUIDES_ARE_EXACT = "its control phase is solved to convergence with exact derivatives, and its covariance has a floor"
+ENOUGH = 0.85
+"""Of the gain from the untrained policy to the optimum, for a baseline that counts as one."""
+
 REASONS = {
     "SAC": SAMPLING_IS_CHEAP, "PPO": SAMPLING_IS_CHEAP, "GPS": GUIDES_ARE_EXACT, "BPTT": GRADIENTS_ARE_TAME,
     "SHAC": GRADIENTS_ARE_TAME,
 }  # fmt: skip
-"""Why a baseline may be better here than in the paper, as far as known."""
+"""Why a baseline may be better here than in the paper: guesses, none of which was put to a test."""
 
 
 def returns(records: Sequence[Record]) -> list[Claim]:
@@ -41,6 +44,27 @@ def returns(records: Sequence[Record]) -> list[Claim]:
                         f"{spread(ours)} against {spread(theirs)}",
                         bool(np.mean(ours) >= np.mean(theirs)),
                         close(ours, theirs) or REASONS[baseline],
+                    )
+                )
+    return found
+
+
+def fair(records: Sequence[Record]) -> list[Claim]:
+    """SAC and PPO are no straw men: they reach most of what there is to gain over the untrained policy."""
+    found = []
+    for row, group in groups(records).items():
+        optimum = common_optimum([record for members in group.values() for record in members])
+        for baseline in ("SAC", "PPO"):
+            if baseline in group:
+                untrained = np.array([record["return"][0] for record in group[baseline]])
+                shares = (final(group[baseline], "return_mean") - untrained) / (optimum - untrained)
+                found.append(
+                    Claim(
+                        f"{title(row)}: {baseline} gains {100 * ENOUGH:.0f} % of what can be gained, or more",
+                        "-",
+                        ", ".join(f"{100 * share:.1f} %" for share in shares),
+                        bool(np.min(shares) >= ENOUGH),
+                        "it was not trained for longer, or not tuned for this task",
                     )
                 )
     return found
@@ -68,17 +92,6 @@ def times(records: Sequence[Record]) -> list[Claim]:
                     )
                 )
     return found
-
-
-def sooner(ours: Record, theirs: Record) -> float | None:
-    """How many times sooner `ours` reaches the best return of `theirs` than `theirs` does; None if it never does."""
-    best = int(np.argmax(theirs["return"]))
-    reached = np.flatnonzero(np.asarray(ours["return"]) >= theirs["return"][best])
-    if not reached.size:
-        return None
-    # Before the first chunk no time has passed: then the first chunk is what it took.
-    own = ours["seconds"][max(int(reached[0]), 1)]
-    return float(theirs["seconds"][max(best, 1)] / own)
 
 
 def batches(records: Sequence[Record]) -> list[Claim]:
@@ -182,7 +195,7 @@ def derivatives(row: tuple[str, str], numbers: Mapping[str, float]) -> list[Clai
 
 
 CLAIMS: dict[str, tuple[Callable[[Sequence[Record]], Any], ...]] = {
-    "table_1": (returns, times, batches),
+    "table_1": (returns, times, batches, fair),
     "figure_3": (orders, monotone),
     "figure_4": (returns, monotone),
     "figure_6": (sheet,),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pods_jax.comparison import Record
+from pods_jax.comparison import Record, common_optimum, sooner
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def groups(records: Sequence[Record]) -> dict[tuple[str, str], Group]:
 
 def markdown(claims: Sequence[Claim]) -> str:
     """One line for each claim."""
-    lines = ["| claim | paper | here | holds | if not, why |", "|---|---|---|---|---|"]
+    lines = ["| claim | paper | here | holds | if not, perhaps because |", "|---|---|---|---|---|"]
     for claim in claims:
         verdict = "yes" if claim.holds else "**no**"
         reason = "" if claim.holds else claim.reason
@@ -67,6 +67,37 @@ def table(records: Sequence[Record]) -> str:
             )
             lines.append(f"| {title(row)} | {variant} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def overview(records: Sequence[Record], ours: str) -> str:
+    """How far each variant ends from the best return known, and how much sooner `ours` has the best return it had.
+
+    One line for each environment and task; the gap is of the mean over seeds, "sooner" the median over seeds.
+    """
+    variants = list(dict.fromkeys(record["variant"] for record in records))
+    lines = [
+        f"| environment / task | best known | {' | '.join(variants)} |",
+        "|---|---|" + "---|" * len(variants),
+    ]
+    for row, group in groups(records).items():
+        optimum = common_optimum([record for members in group.values() for record in members])
+        cells = [title(row), f"{optimum:.4g}"]
+        cells += [_gap_and_lead(group.get(name, []), group.get(ours, []), optimum) for name in variants]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _gap_and_lead(members: Sequence[Record], ours: Sequence[Record], optimum: float) -> str:
+    if not members:
+        return ""
+    gap = (optimum - np.mean(final(members, "return_mean"))) / abs(optimum)
+    shown = f"{100 * gap:.2f} %"
+    if members is ours or not ours:
+        return shown
+    known = [sooner(one, other) for one, other in zip(ours, members, strict=False)]
+    ratios = [np.inf if ratio is None else 1 / ratio for ratio in known]
+    lead = 1 / np.median(ratios)
+    return f"{shown}, {lead:.3g} x" if lead else f"{shown}, never"
 
 
 def origin(records: Sequence[Record]) -> str:

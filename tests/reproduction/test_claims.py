@@ -1,7 +1,7 @@
 import pytest
 
+from pods_jax.comparison import sooner
 from pods_jax.reproduction import claims, report
-from pods_jax.reproduction.claims import sooner
 from tests.records import make_record
 
 
@@ -34,6 +34,27 @@ def test_times_are_until_the_best_return_of_the_baseline():
     (never,) = claims.times([ours, make_record("GPS", (-20.0, -9.0, -8.0))])
     assert not never.holds
     assert never.ours == "never"
+
+
+@pytest.mark.parametrize(("last", "holds"), [(-10.6, True), (-10.7, False)])
+def test_a_baseline_that_gains_little_is_a_straw_man(last, holds):
+    optimum = -9.0  # of the records; from -20 to it there are 11 to gain
+    claim = claims.fair([make_record("SAC", (-20.0, -12.0, last)), make_record("GPS", (-20.0, -20.0, -20.0))])[0]
+    assert claim.holds == holds
+    assert claim.ours == f"{100 * (last + 20) / (optimum + 20):.1f} %"
+    assert len(claims.fair([make_record("PPO"), make_record("SAC"), make_record("BPTT")])) == 2
+
+
+def test_an_overview_shows_gaps_and_how_much_sooner_ours_is():
+    ours = [make_record(seed=seed) for seed in range(3)]  # -12 after 1 s, -10 after 2 s; the optimum is -9
+    slow = [make_record("SAC", (-20.0, -12.0, -11.0), (0.0, 25.0, 50.0), seed) for seed in range(2)]
+    slow += [make_record("SAC", (-20.0, -12.0, -9.5), (0.0, 25.0, 50.0), 2)]
+    better = [make_record("GPS", (-20.0, -9.5, -9.0), seed=seed) for seed in range(3)]
+    other = make_record("PPO", (-20.0, -19.0, -18.0)) | {"task": "stop_at_origin"}
+    lines = report.overview([*ours, *slow, *better, other], "PODS 500").splitlines()
+    assert lines[0] == "| environment / task | best known | PODS 500 | SAC | GPS | PPO |"
+    assert lines[2] == "| pendulum_2d / stop | -9 | 11.11 % | 16.67 %, 25 x | 0.00 %, never |  |"
+    assert lines[3] == "| pendulum_2d / stop_at_origin | -9 |  |  |  | 100.00 % |"
 
 
 @pytest.mark.parametrize(("lowest", "holds"), [(-12.0, True), (-12.5, False)])
