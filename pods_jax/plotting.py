@@ -66,10 +66,11 @@ def _draw_gap(axes: "Axes", epochs: np.ndarray, gap: np.ndarray, **style: Any) -
     axes.grid(alpha=0.3, which="both")
 
 
-def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
+def comparison(records: Sequence[Mapping[str, Any]], against: str = "epoch") -> "Figure":
     """Draws the optimality gap of all records of `pods_jax.comparison`, one panel for each environment and task.
 
-    One line for each training, one colour for each variant; all gaps of a panel refer to the same optimum.
+    One line for each training, one colour for each variant; all gaps of a panel refer to the same optimum. against:
+    "epoch", or "seconds" of training, which only records of `pods_jax.reproduction` know.
     """
     from matplotlib.figure import Figure
 
@@ -85,10 +86,15 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
         axes.set_title(" / ".join(panel), fontsize="medium")
         for record in chosen:
             color = f"C{variants.index(record['variant'])}"
-            _draw_gap(axes, np.asarray(record["epoch"]), gaps(record, optimum), color=color, linewidth=1.0)
+            shown = slice(1 if against == "seconds" else 0, None)  # a logarithmic axis has no zero
+            _draw_gap(
+                axes, np.asarray(record[against])[shown], gaps(record, optimum)[shown], color=color, linewidth=1.0
+            )
         axes.axhline(1.0, color="black", linestyle=":", linewidth=0.8)
+        if against == "seconds":
+            axes.set(xlabel="training [s]", xscale="log")
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
-    figure.legend(handles, variants, loc="outside lower center", ncols=len(variants))
+    figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 4 * columns))
     return figure
 
 

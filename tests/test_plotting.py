@@ -69,6 +69,16 @@ def test_curves_have_a_line_for_each_variant_and_the_optimum():
     assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side
 
 
+def test_gaps_against_seconds_begin_with_the_first_look_that_took_time():
+    records = [make_record(), make_record("SAC", (-20.0, -15.0, -12.0), (0.0, 40.0, 80.0))]
+    (axes,) = plotting.comparison(records, against="seconds").axes
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
+    np.testing.assert_allclose(lines[1].get_xdata(), [40.0, 80.0])
+    np.testing.assert_allclose(lines[1].get_ydata(), [100 * 6 / 9, 100 * 3 / 9])
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "training [s]"
+
+
 def rows_of(returned, gaps):
     return [
         {"epoch": 2 * index, "test/return_mean": returned, "test/return_std": 1.0, "test/optimality_gap": gap}
