@@ -1,10 +1,16 @@
 """Settings of the whole suite: double precision, no silent broadcasting."""
 
+import os
 import pathlib
 
 import hypothesis
 import jax
 import pytest
+
+# A test mostly waits for a compiler, which needs half the time for programs that are not optimised. What is tested
+# does not depend on it; XLA_FLAGS=--xla_backend_optimization_level=3 has the programs that users run.
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

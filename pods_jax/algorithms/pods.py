@@ -53,7 +53,7 @@ class Config:
     learning_rate: float = 1e-2  # of Adam in the first epoch; it falls from there
     standardize: bool = False  # whether the network scales observations by their spread in the first epoch
     gradient_steps: int = 50  # per epoch, as in the paper
-    minibatch_size: int = 4096  # samples per gradient step; 0 takes all
+    minibatch_size: int = 1024  # samples per gradient step; 0 takes all
     guard_size: int = 200  # rollouts that start alike in each epoch, for the guard; 0: Algorithm 1, no guard
     chunk_size: int = 0  # rollouts improved at once; 0: as many as suit the device, see `memory.at_once`
 

@@ -127,7 +127,7 @@ def title(row: tuple[str, str]) -> str:
 def spread(values: np.ndarray) -> str:
     """Mean and standard deviation over seeds."""
     seeds = "one seed" if values.size == 1 else f"+- {np.std(values):.2g}, {values.size} seeds"
-    return f"{np.mean(values):.4g} ({seeds})"
+    return f"{np.mean(values):.5g} ({seeds})"
 
 
 def close(ours: np.ndarray, theirs: np.ndarray) -> str:
