@@ -12,7 +12,12 @@ from pods_jax.algorithms import pods
 
 def get_config() -> config_dict.ConfigDict:
     settings = pods.Config(
-        method="gauss_newton", regression="improved_states", batch_size=24, guard_size=0, learning_rate=3e-3
+        method="gauss_newton",
+        regression="improved_states",
+        batch_size=24,
+        guard_size=0,
+        learning_rate=3e-3,
+        minibatch_size=0,
     )
     return config_dict.ConfigDict(
         {

@@ -14,7 +14,7 @@ def get_config() -> config_dict.ConfigDict:
     return config_dict.ConfigDict(
         {
             "env": {"name": "payload_2d", "task": "stop", "horizon": 50, "terminal_only": False},
-            "algorithm": {"name": "pods", **dataclasses.asdict(pods.Config())},
+            "algorithm": {"name": "pods", **dataclasses.asdict(pods.Config(minibatch_size=4096))},
             "seed": 0,
             "num_epochs": 120,
             "evaluate_every": 10,

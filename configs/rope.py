@@ -11,7 +11,9 @@ from pods_jax.algorithms import pods
 
 
 def get_config() -> config_dict.ConfigDict:
-    settings = pods.Config(batch_size=800, standardize=True, learning_rate=3e-3, gradient_steps=100)
+    settings = pods.Config(
+        batch_size=800, standardize=True, learning_rate=3e-3, gradient_steps=100, minibatch_size=4096
+    )
     return config_dict.ConfigDict(
         {
             "env": {"name": "rope_3d", "task": "stop", "horizon": 50, "terminal_only": False},

@@ -27,14 +27,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """By the names of the paper's figures and tables."""
 
-CLOTH = {"name": "pods", "method": "gauss_newton", "regression": "improved_states", "guard_size": 0}
+CLOTH = {
+    "name": "pods",
+    "method": "gauss_newton",
+    "regression": "improved_states",
+    "guard_size": 0,
+    "minibatch_size": 0,
+}
 CLOTH_VARIANTS: dict[str, dict[str, Any]] = {
     **{f"PODS {size}": CLOTH | {"batch_size": size, "learning_rate": 3e-3} for size in (12, 24, 48)},
     "SAC": {"name": "sac"},
 }
 """Batches of the sheet, for figure 6."""
 
-ON_THE_ROPE = {"standardize": True, "learning_rate": 3e-3, "gradient_steps": 100}
+ON_THE_ROPE = {"standardize": True, "learning_rate": 3e-3, "gradient_steps": 100, "minibatch_size": 4096}
 """What PODS needs there, as in configs/rope.py."""
 
 PENDULUMS: tuple[Row, ...] = tuple(
