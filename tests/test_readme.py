@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pods_jax.comparison import markdown_table
+from pods_jax.reproduction import records, report
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,8 +37,13 @@ def test_its_python_runs_from_top_to_bottom(capsys):
 
 
 def test_its_table_is_made_from_the_committed_records():
-    records = json.loads((ROOT / "scripts/results/pendulums.json").read_text(encoding="utf-8"))["records"]
-    assert markdown_table(records) in README
+    pendulums = json.loads((ROOT / "scripts/results/pendulums.json").read_text(encoding="utf-8"))["records"]
+    assert markdown_table(pendulums) in README
+
+
+def test_its_baselines_are_those_of_the_committed_records():
+    known = records.read(ROOT / "scripts/results/reproduction/cpu/records.jsonl")
+    assert report.overview(known, "PODS 500") in README
 
 
 @pytest.mark.parametrize(

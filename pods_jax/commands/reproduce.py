@@ -19,10 +19,13 @@ def main(argv: Sequence[str]) -> int:
     workdir = flags.DEFINE_string("workdir", "runs/reproduction", "Folder of all trainings.", flag_values=values)
     variants = flags.DEFINE_list("variants", [], "Only these, such as PODS 500,BPTT.", flag_values=values)
     environments = flags.DEFINE_list("environments", [], "Only these.", flag_values=values)
+    missing = flags.DEFINE_string("missing", "train", "train, or skip: report what there is.", flag_values=values)
 
     def command() -> None:
         targets = [*(f"table_{name}" for name in tables.value), *(f"figure_{name}" for name in figures.value)]
         chosen = targets or list(reproduction.TARGETS)
-        reproduction.reproduce(chosen, scale.value, workdir.value, variants.value, environments.value)
+        reproduction.reproduce(
+            chosen, scale.value, workdir.value, variants.value, environments.value, missing=missing.value
+        )
 
     return cli.run(command, values, argv, about=str(__doc__))

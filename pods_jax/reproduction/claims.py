@@ -147,7 +147,9 @@ def terminal(quantity: str, statement: str, factor: float) -> Callable[[Sequence
     def claim(records: Sequence[Record]) -> list[Claim]:
         found = []
         for baseline in ("SAC", "PPO"):
-            found += _pairs(records, OURS, baseline, quantity, lambda one, other: one <= factor * other, statement)
+            found += _pairs(
+                records, OURS, baseline, quantity, lambda one, other: one <= factor * other, statement, "not known"
+            )
         return found
 
     return claim
@@ -214,7 +216,13 @@ def check(target: str, records: Sequence[Record]) -> list[Claim]:
 
 
 def _pairs(
-    records: Sequence[Record], one: str, other: str, quantity: str, better: Callable[..., Any], statement: str
+    records: Sequence[Record],
+    one: str,
+    other: str,
+    quantity: str,
+    better: Callable[..., Any],
+    statement: str,
+    reason: str = "",
 ) -> list[Claim]:
     found = []
     for row, group in groups(records).items():
@@ -226,7 +234,7 @@ def _pairs(
                     "yes",
                     f"{spread(ours)} against {spread(theirs)}",
                     bool(better(np.mean(ours), np.mean(theirs))),
-                    close(ours, theirs) or REASONS.get(other, REASONS.get(one, "not known")),
+                    close(ours, theirs) or reason or REASONS.get(other, REASONS.get(one, "not known")),
                 )
             )
     return found

@@ -103,7 +103,7 @@ def _gap_and_lead(members: Sequence[Record], ours: Sequence[Record], optimum: fl
 def origin(records: Sequence[Record]) -> str:
     """What made the records: versions of jax, devices, commits and days."""
     made = [record["made"] for record in records]
-    devices = sorted({f"{entry['cores']} cores of {entry['device']}" for entry in made})
+    devices = sorted({f"{entry['cores']} core{'s' * (entry['cores'] > 1)} of {entry['device']}" for entry in made})
     commits = sorted({entry["commit"][:7] + entry["commit"][40:] for entry in made if entry["commit"]})
     days = sorted(entry["started"][:10] for entry in made)
     versions = sorted({entry["jax"] for entry in made})

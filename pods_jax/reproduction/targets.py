@@ -24,6 +24,9 @@ from pods_jax.reproduction import claims, measurements, records, report, scales
 from pods_jax.reproduction.scales import SHEET, Row, Scale
 from pods_jax.workdir import Workdir, write_json
 
+MISSING = ("train", "skip")
+"""What becomes of trainings that have no record."""
+
 ALL = ("PODS 500", "PODS 4000", "SAC", "PPO", "GPS", "BPTT", "SHAC")
 PAPER = ("PODS 500", "SAC", "PPO")
 
@@ -64,10 +67,12 @@ def reproduce(
     variants: Sequence[str] = (),
     environments: Sequence[str] = (),
     console: Console | None = None,
+    missing: str = "train",
 ) -> list[report.Claim]:
     """Trains what is missing for the targets, writes what belongs to them, and returns the claims checked.
 
-    variants, environments: only these, if any are named. Raises InputError for names that do not exist.
+    variants, environments: only these are trained, if any are named. missing: "train", or "skip" to report only what
+    there is. Raises InputError for names that do not exist, and where there is nothing to train or to report.
     """
     console, size = console or make_console(), scales.get(scale)
     for name in targets:
@@ -81,12 +86,15 @@ def reproduce(
         chosen = [entry for entry in chosen if not environments or entry[0][0] in environments]
         if not chosen:
             raise InputError(f"{name}: nothing is left to train with these variants and environments")
-        for row, variant, seed in chosen:
+        for row, variant, seed in chosen if checks.choice("missing", missing, MISSING) == "train" else []:
             if not records.find(records.read(book), variant, scales.configuration(size, row, variant, seed)):
                 records.append(book, train(size, row, variant, seed, root / "trainings", console))
+        trained = remembered(TARGETS[name], size, book)
+        if not trained:
+            raise InputError(f"{name}: {book} has no training of it yet; leave out --missing=skip")
         if TARGETS[name].derivatives:
             measure(size, chosen[0][0], root / name / "derivatives.json")
-        found += write_target(root / name, name, remembered(TARGETS[name], size, book))
+        found += write_target(root / name, name, trained)
         write_page(root, scale)
         console.print(f"{name}: {os.path.relpath(root / name)}", markup=False)
     return found

@@ -134,6 +134,16 @@ def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
     assert "| - |" in (tmp_path / "quick" / "results.md").read_text()
 
 
+def test_what_is_missing_can_be_skipped(trained, tmp_path, capsys):
+    arguments = ["scripts/reproduce.py", "--figure=3", "--missing=skip", f"--workdir={tmp_path}"]
+    assert script.main(arguments) == 2
+    assert "no training of it yet" in capsys.readouterr().err
+    targets.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
+    assert script.main(arguments) == 0
+    assert len(trained) == 1
+    assert "| BPTT |" in (tmp_path / "quick" / "results.md").read_text()
+
+
 def test_every_target_has_claims():
     assert set(claims.CLAIMS) == set(targets.TARGETS)
 
