@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pods_jax import metrics
+from pods_jax import algorithms, envs, metrics
 from pods_jax.comparison import Record
 from pods_jax.workdir import Workdir
 
@@ -44,13 +44,12 @@ def of_run(folder: Workdir, variant: str) -> Record:
     named = {"return": "return_mean"}
     series = {name: [row[f"test/{named.get(name, name)}"] for row in looks] for name in QUANTITIES}
     series |= {f"{name}_std": [row[f"test/{name}_std"] for row in looks] for name in QUANTITIES}
-    return _rounded(
+    numbers = _rounded(
         {
             "variant": variant,
             "environment": config["env"]["name"],
             "task": config["env"]["task"],
             "seed": config["seed"],
-            "config": config,
             "made": _made(folder),
             "epoch": epochs,
             **series,
@@ -61,6 +60,7 @@ def of_run(folder: Workdir, variant: str) -> Record:
             "final": _with_nan(json.loads(folder.evaluation.read_text(encoding="utf-8"))),
         }
     )
+    return {**numbers, "config": complete(config)}
 
 
 def read(path: pathlib.Path) -> list[Record]:
@@ -85,8 +85,19 @@ def append(path: pathlib.Path, record: Record) -> None:
 
 def find(records: Sequence[Record], variant: str, config: Mapping[str, Any]) -> Record | None:
     """The record of the training of a variant with exactly these settings, if there is one."""
-    wanted = _plain(config)
+    wanted = complete(config)
     return next((record for record in records if record["variant"] == variant and record["config"] == wanted), None)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with its defaults written out, in JSON: a default that changes makes it another one."""
+    env, algorithm = config["env"], config["algorithm"]
+    full = {
+        **config,
+        "env": envs.overrides(env["name"]) | env,
+        "algorithm": algorithms.settings(algorithm["name"]) | algorithm,
+    }
+    return dict(_plain(full))
 
 
 def write_csv(path: pathlib.Path, records: Sequence[Record]) -> None:

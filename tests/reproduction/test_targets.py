@@ -5,12 +5,14 @@ import dataclasses
 import json
 import math
 import shutil
+import types
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from pods_jax import InputError, experiment, manifest
+from pods_jax import InputError, algorithms, experiment, manifest
+from pods_jax.algorithms import bptt
 from pods_jax.reproduction import claims, measurements, records, scales, targets
 from scripts import reproduce as script
 from tests.faults import toy
@@ -132,6 +134,17 @@ def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
     record = records.read(tmp_path / "quick" / "records.jsonl")[-1]
     assert math.isnan(record["final"]["optimality_gap"])
     assert "| - |" in (tmp_path / "quick" / "results.md").read_text()
+
+
+def test_a_default_that_has_changed_is_another_setting(trained, tmp_path, monkeypatch):
+    targets.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
+    shutil.rmtree(tmp_path / "quick" / "trainings")
+    before = records.complete(scales.configuration(scales.get("quick"), ("pendulum_2d", "stop_at_origin"), "BPTT", 0))
+    assert before["algorithm"]["learning_rate"] == bptt.Config().learning_rate
+    changed = types.SimpleNamespace(settings=lambda name: algorithms.settings(name) | {"learning_rate": 0.5})
+    monkeypatch.setattr(records, "algorithms", changed)
+    targets.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
+    assert len(trained) == 2
 
 
 def test_what_is_missing_can_be_skipped(trained, tmp_path, capsys):
