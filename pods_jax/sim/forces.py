@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax.sim.contact import contact_blocks, contact_energy, contact_force
-from pods_jax.sim.springs import assemble, spring_blocks, spring_energy, spring_force
+from pods_jax.sim.springs import SpringBlocks, assemble, spring_blocks, spring_energy, spring_force
 from pods_jax.sim.system import System
 
 
@@ -50,8 +50,8 @@ def newton_blocks(
     handle_position: jax.Array,
     velocity_weight: float,
     position_weight: float,
-) -> tuple[jax.Array, jax.Array]:
-    """(S, d, d), (P, d, d): for each spring and each free point, what `newton_matrix` is assembled from.
+) -> tuple[SpringBlocks, jax.Array]:
+    """For each spring, and (P, d, d) for each free point, what `newton_matrix` is assembled from.
 
     That is mass * velocity_weight + D + position_weight * K, the Jacobian of an implicit step.
 
@@ -68,16 +68,17 @@ def newton_blocks(
     diagonal = inertia[:, None, None] * identity[None]
     if system.num_planes:
         diagonal = diagonal + contact_blocks(system, position, velocity, position_weight)
+    if not system.springs.ends:
+        nothing = jnp.zeros_like(inertia[:0])
+        return SpringBlocks(jnp.zeros_like(position[:0]), nothing, nothing), diagonal
     points = jnp.concatenate([handle_position, position])
-    blocks = jnp.zeros((0, *identity.shape), position.dtype)
-    if system.springs.ends:
-        blocks = spring_blocks(system, points, position_weight, inertia)
-    return blocks, diagonal
+    return spring_blocks(system, points, position_weight, inertia), diagonal
 
 
 def newton_matrix(system: System, *args: Any) -> jax.Array:
     """(P d, P d): the matrix of a network as a whole, by the arguments of `newton_blocks`."""
-    return assemble(system, *newton_blocks(system, *args))
+    blocks, diagonal = newton_blocks(system, *args)
+    return assemble(system, blocks.matrices(), diagonal)
 
 
 def force_scale(system: System, position: jax.Array, handle_position: jax.Array) -> jax.Array:

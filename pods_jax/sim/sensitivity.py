@@ -11,12 +11,15 @@ tau K = S - M / tau - D, the product S^-1 K costs nothing more. A and B are neve
 identities and repetitions. (Section 4 of the paper: the Jacobian costs less than the rollout.)
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from pods_jax import linalg
-from pods_jax.sim import contact, springs
+from pods_jax.sim import contact, elimination, springs
 from pods_jax.sim.bdf2 import State
 from pods_jax.sim.system import System, handle_position, handle_velocity
 from pods_jax.unroll import unrolled
@@ -66,39 +69,59 @@ class StepDerivative:
 def linearize(system: System, state: State, action: jax.Array, next_state: State) -> StepDerivative:
     """The derivative of the step from `state` to `next_state` by the action (A,) [m/s]."""
     tau = 2 / 3 * system.time_step
-    inertia = jnp.repeat(system.mass, system.dimension) / tau
-    identity = jnp.eye(inertia.size, dtype=inertia.dtype)
+    inertia = system.mass / tau
 
     def solved(position, velocity, handle, action):
-        stiffness, damping, by_handle, by_rate = force_derivatives(system, position, velocity, handle, action)
-        inverse = linalg.inverse(jnp.diag(inertia) + damping + tau * stiffness)
-        by_velocity = inverse * inertia[None]
-        by_position = (by_velocity + inverse @ damping - identity) / tau
-        return inverse @ by_handle, by_position, by_velocity, inverse @ by_rate
+        force = force_derivatives(system, position, velocity, handle, action)
+        identity = jnp.eye(system.dimension, dtype=inertia.dtype)
+        inverse = elimination.inverse(
+            system,
+            force.spring_damping + tau * force.spring_stiffness,
+            inertia[:, None, None] * identity[None] + force.point_damping + tau * force.point_stiffness,
+        )
+        damping = springs.assemble(system, force.spring_damping, force.point_damping)
+        by_damping, by_handle, by_rate = jnp.split(
+            inverse @ jnp.concatenate([damping, force.by_handle, force.by_rate], axis=1),
+            np.cumsum([len(damping), system.action_size]),
+            axis=1,
+        )
+        by_velocity = inverse * jnp.repeat(inertia, system.dimension)[None]
+        by_position = (by_velocity + by_damping - jnp.eye(len(damping), dtype=inertia.dtype)) / tau
+        return by_handle, by_position, by_velocity, by_rate
 
-    handle, position, velocity, rate = (unrolled(solved) if inertia.size <= linalg.LARGEST_INVERSE else solved)(
+    small = system.num_points * system.dimension <= linalg.LARGEST_INVERSE
+    handle, position, velocity, rate = (unrolled(solved) if small else solved)(
         next_state.position, next_state.velocity, next_state.handle, action
     )
     return StepDerivative(handle, position, velocity, system.time_step * handle + rate, system.time_step)
 
 
+class ForceDerivatives(NamedTuple):
+    """Exact derivatives of the forces f on the free points, negative for stiffness and damping."""
+
+    spring_stiffness: jax.Array  # (S, d, d) [N/m], of each spring
+    spring_damping: jax.Array  # (S, d, d) [N s/m]
+    point_stiffness: jax.Array  # (P, d, d) [N/m], of each point by itself
+    point_damping: jax.Array  # (P, d, d) [N s/m]
+    by_handle: jax.Array  # (n, A) df/dq [N/m], q the handle coordinates (A,)
+    by_rate: jax.Array  # (n, A) df/dq' [N s/m]
+
+
 def force_derivatives(
     system: System, position: jax.Array, velocity: jax.Array, handle: jax.Array, action: jax.Array
-) -> tuple[jax.Array, ...]:
-    """K = -df/dx (n, n), D = -df/dv (n, n), df/dq (n, A), df/dq' (n, A): exact, q the handle coordinates (A,)."""
+) -> ForceDerivatives:
+    """How all forces change with points (P, d), their velocities, and the handle coordinates (A,) and their rates."""
     count, dimension, num_handles = system.num_points, system.dimension, system.num_handles
     identity = jnp.eye(dimension, dtype=position.dtype)
-    soft, viscous = (
-        jnp.zeros((count, dimension, dimension), position.dtype),
-        system.drag[:, None, None] * identity[None],
-    )
+    soft = jnp.zeros((count, dimension, dimension), position.dtype)
+    viscous = system.drag[:, None, None] * identity[None]
     if system.num_planes:
         by_position, by_velocity = contact.contact_derivatives(system, position, velocity)
         soft, viscous = soft - by_position, viscous - by_velocity
     if not system.springs.ends:
         nothing = jnp.zeros((0, dimension, dimension), position.dtype)
         still = jnp.zeros((count * dimension, system.action_size), position.dtype)
-        return springs.assemble(system, nothing, soft), springs.assemble(system, nothing, viscous), still, still
+        return ForceDerivatives(nothing, nothing, soft, viscous, still, still)
     points = jnp.concatenate([handle_position(system, handle), position])
     velocities = jnp.concatenate([handle_velocity(system, action), velocity])
     by_edge, by_rate = springs.spring_derivatives(system, points, velocities)
@@ -109,9 +132,11 @@ def force_derivatives(
         return -springs.sum_over_ends(system, pull)[num_handles:].reshape(-1)
 
     by_handles = jax.vmap(by_handle, in_axes=(None, 0), out_axes=1)
-    return (
-        springs.assemble(system, by_edge, soft),
-        springs.assemble(system, by_rate, viscous),
+    return ForceDerivatives(
+        by_edge,
+        by_rate,
+        soft,
+        viscous,
         by_handles(by_edge, system.handle_axes),
         by_handles(by_rate, system.handle_axes),
     )

@@ -15,8 +15,10 @@ no gather, no scatter. For many they are a gather, and sums products with the in
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from pods_jax import linalg
+from pods_jax.sim.layers import is_range, take
 from pods_jax.sim.system import System
 
 CARRIED = 0.95
@@ -24,6 +26,24 @@ CARRIED = 0.95
 
 MOST_WRITTEN_OUT = 12
 """Up to so many springs the sums over their ends are written out."""
+
+
+@struct.dataclass
+class SpringBlocks:
+    """A matrix (d, d) for each spring, axial dd' + lateral (I - dd'), by what it is made of."""
+
+    direction: jax.Array  # (S, d)
+    axial: jax.Array  # (S,)
+    lateral: jax.Array  # (S,)
+
+    def matrix(self) -> jax.Array:
+        """(d, d), of one spring."""
+        along = self.direction[:, None] * self.direction[None]
+        return self.axial * along + self.lateral * (jnp.eye(len(along), dtype=along.dtype) - along)
+
+    def matrices(self) -> jax.Array:
+        """(S, d, d), of all springs."""
+        return jax.vmap(SpringBlocks.matrix)(self)
 
 
 def blended(stretch: jax.Array, width: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -75,20 +95,17 @@ def _pull(system: System, edge: jax.Array, rate: jax.Array) -> jax.Array:
     return (system.springs.stiffness * rho + damping)[:, None] * direction
 
 
-def spring_blocks(system: System, points: jax.Array, position_weight: float, inertia: jax.Array) -> jax.Array:
-    """(S, d, d) [N s/m]: damping + position_weight * stiffness of each spring.
+def spring_blocks(system: System, points: jax.Array, position_weight: float, inertia: jax.Array) -> SpringBlocks:
+    """[N s/m]: damping + position_weight * stiffness of each spring.
 
     The stiffness is k (rho' dd' + rho / l (I - dd')), whose second part is negative in a compressed spring. There it
     goes no further than the inertia (P,) [N s/m] of the free points at the ends of the spring can carry.
     """
     length, direction = geometry(differences(system, points))
     _, rho, slope = stretch_response(system, length - system.springs.rest_length)
-    along = direction[:, :, None] * direction[:, None, :]
-    across = jnp.eye(system.dimension, dtype=length.dtype)[None] - along
     stiffness = position_weight * system.springs.stiffness
     axial = (stiffness + system.springs.damping) * slope
-    lateral = _carried(system, stiffness * rho / length, inertia)
-    return axial[:, None, None] * along + lateral[:, None, None] * across
+    return SpringBlocks(direction, axial, _carried(system, stiffness * rho / length, inertia))
 
 
 def _carried(system: System, lateral: jax.Array, inertia: jax.Array) -> jax.Array:
@@ -96,10 +113,11 @@ def _carried(system: System, lateral: jax.Array, inertia: jax.Array) -> jax.Arra
 
     With |x_i - x_j|^2 <= 2 |x_i|^2 + 2 |x_j|^2, the matrix of all springs and inertia then stays positive definite.
     """
-    touching = np.abs(incidence(system))[:, system.num_handles :].astype(lateral.dtype)  # (S, P)
-    load = jnp.maximum(-lateral, 0.0) * np.sum(touching, axis=1)
-    share = CARRIED * inertia / jnp.maximum(jnp.matmul(touching.T, load, precision="highest"), CARRIED * inertia)
-    return jnp.where(lateral < 0, jnp.min(jnp.where(touching > 0, share[None], 1.0), axis=1) * lateral, lateral)
+    num_free = np.sum(np.array(system.springs.ends) >= system.num_handles, axis=1)  # (S,) ends of each spring
+    load = sum_over_ends(system, (jnp.maximum(-lateral, 0.0) * num_free)[:, None], sign=1)[system.num_handles :, 0]
+    share = CARRIED * inertia / jnp.maximum(load, CARRIED * inertia)
+    first, second = at_ends(system, jnp.concatenate([jnp.ones(system.num_handles, share.dtype), share]))
+    return jnp.where(lateral < 0, jnp.minimum(first, second) * lateral, lateral)
 
 
 def geometry(edge: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -112,24 +130,37 @@ def geometry(edge: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def differences(system: System, values: jax.Array) -> jax.Array:
     """(S, d): second end minus first end of each spring, of values (H + P, d) at the points."""
-    ends = system.springs.ends
-    if len(ends) > MOST_WRITTEN_OUT:
-        first, second = np.array(ends).T
-        return values[second] - values[first]
-    return jnp.stack([values[second] - values[first] for first, second in ends])
+    first, second = at_ends(system, values)
+    return second - first
 
 
-def sum_over_ends(system: System, values: jax.Array) -> jax.Array:
-    """(H + P, d): values (S, d) added at the second end of each spring and subtracted at the first."""
+def at_ends(system: System, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(S, ...) twice: values (H + P, ...) at the points, at the first and at the second end of each spring."""
+    first, second = (
+        jnp.stack([values[index] for index in ends]) if len(ends) <= MOST_WRITTEN_OUT else take(values, ends)
+        for ends in zip(*system.springs.ends, strict=True)
+    )
+    return first, second
+
+
+def sum_over_ends(system: System, values: jax.Array, sign: int = -1) -> jax.Array:
+    """(H + P, d): values (S, d) added at the second end of each spring and, by `sign`, subtracted at the first."""
     num_all = system.num_handles + system.num_points
-    ends = system.springs.ends
-    if len(ends) > MOST_WRITTEN_OUT:
-        return jnp.matmul(incidence(system).T.astype(values.dtype), values, precision="highest")
-    total: list = [jnp.zeros_like(values[0])] * num_all
-    for index, (first, second) in enumerate(ends):
-        total[first] = total[first] - values[index]
-        total[second] = total[second] + values[index]
-    return jnp.stack(total)
+    first, second = zip(*system.springs.ends, strict=True)
+    if len(first) <= MOST_WRITTEN_OUT:
+        total: list = [jnp.zeros_like(values[0])] * num_all
+        for index, value in enumerate(values):
+            total[first[index]] = total[first[index]] + sign * value
+            total[second[index]] = total[second[index]] + value
+        return jnp.stack(total)
+    if is_range(first) and is_range(second):
+
+        def placed(start):
+            return jnp.pad(values, ((start, num_all - start - len(values)), (0, 0)))
+
+        return placed(second[0]) + sign * placed(first[0])
+    matrix = incidence(system) if sign < 0 else np.abs(incidence(system))
+    return jnp.matmul(matrix.T.astype(values.dtype), values, precision="highest")
 
 
 def incidence(system: System) -> np.ndarray:

@@ -4,12 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pods_jax import sim
 from pods_jax.sim import elimination, springs
-from pods_jax.sim.elimination import find_layers
+from pods_jax.sim.layers import find_layers, free_pairs, operations
 
 
 def network(pairs, num_points, dimension=3):
@@ -36,6 +34,7 @@ NETWORKS = {
     "sheet": (sheet(7, 3), 21, 3),
     "two ropes": ([*sim.line(range(6)), *sim.line(range(6, 12))], 12, 2),
     "loose points": (sim.line(range(4)), 12, 3),
+    "comb": ([*sim.line(range(12)), (3, 12), (7, 13)], 14, 2),
 }
 
 
@@ -44,16 +43,34 @@ def test_it_solves_what_the_whole_matrix_says(name):
     pairs, count, dimension = NETWORKS[name]
     system = network(pairs, count, dimension)
     generator = np.random.default_rng(0)
-    blocks = generator.normal(size=(4, len(system.springs.ends), dimension, dimension))  # not symmetric either
-    diagonal = generator.normal(size=(4, count, dimension, dimension)) + 40 * np.eye(dimension)
+    num_springs = len(system.springs.ends)
+    blocks = springs.SpringBlocks(
+        jnp.asarray(generator.normal(size=(4, num_springs, dimension))),
+        *jnp.asarray(generator.normal(size=(2, 4, num_springs))),
+    )
+    diagonal = generator.normal(size=(4, count, dimension, dimension)) + 40 * np.eye(dimension)  # not symmetric
     right_side = generator.normal(size=(4, count * dimension))
-    layers = find_layers(count, elimination.free_pairs(system))
-    assert elimination.operations(layers) < elimination.WORTHWHILE * count**3, "nothing is solved by layers here"
+    layers = find_layers(count, free_pairs(system))
+    assert operations(layers) < elimination.WORTHWHILE * count**3, "nothing is solved by layers here"
     found = jax.jit(jax.vmap(lambda *args: elimination.solve(system, *args)))(blocks, diagonal, right_side)
+    matrices = jax.vmap(springs.SpringBlocks.matrices)(blocks)
     for index in range(4):
-        matrix = np.asarray(springs.assemble(system, jnp.asarray(blocks[index]), jnp.asarray(diagonal[index])))
+        matrix = np.asarray(springs.assemble(system, matrices[index], jnp.asarray(diagonal[index])))
         expected = np.linalg.solve(matrix, right_side[index])
         np.testing.assert_allclose(found[index], expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_its_inverse_is_that_of_the_whole_matrix(name):
+    pairs, count, dimension = NETWORKS[name]
+    system = network(pairs, count, dimension)
+    generator = np.random.default_rng(0)
+    blocks = generator.normal(size=(2, len(system.springs.ends), dimension, dimension))  # not symmetric either
+    diagonal = generator.normal(size=(2, count, dimension, dimension)) + 40 * np.eye(dimension)
+    found = jax.jit(jax.vmap(lambda *args: elimination.inverse(system, *args)))(blocks, diagonal)
+    for index in range(2):
+        matrix = np.asarray(springs.assemble(system, jnp.asarray(blocks[index]), jnp.asarray(diagonal[index])))
+        np.testing.assert_allclose(found[index], np.linalg.inv(matrix), rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("size", [1, 3, elimination.LARGEST_BLOCK, elimination.LARGEST_BLOCK + 1])
@@ -69,50 +86,29 @@ def test_block_tridiagonal_systems(size):
         if index:
             matrix[index, :, index - 1], matrix[index - 1, :, index] = lower[index], upper[index - 1]
     right_side = generator.normal(size=(count, size))
-    found = jax.jit(elimination.block_tridiagonal)(diagonal, lower, upper, right_side)
-    expected = np.linalg.solve(matrix.reshape(count * size, -1), right_side.reshape(-1))
+    rows, matrix = (diagonal, lower, upper), matrix.reshape(count * size, -1)
+    found = jax.jit(elimination.block_tridiagonal)(rows, right_side)
+    expected = np.linalg.solve(matrix, right_side.reshape(-1))
     np.testing.assert_allclose(found.reshape(-1), expected, rtol=1e-12, atol=1e-14)
+    if size <= elimination.LARGEST_BLOCK:
+        found = jax.jit(elimination.block_tridiagonal_inverse)(jax.tree.map(jnp.asarray, rows))
+        np.testing.assert_allclose(found, np.linalg.inv(matrix), rtol=1e-12, atol=1e-14)
 
 
 def test_in_single_precision_it_is_as_exact_as_single_precision():
     pairs, count, dimension = NETWORKS["chain"]
     system = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), network(pairs, count, dimension))
     generator = np.random.default_rng(0)
-    blocks = np.einsum("sij,skj->sik", *2 * [generator.normal(size=(count, dimension, dimension))])
+    direction = generator.normal(size=(count, dimension))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    blocks = springs.SpringBlocks(direction, *np.abs(generator.normal(size=(2, count))))
     diagonal = np.broadcast_to(np.eye(dimension), (count, dimension, dimension))
-    args = [jnp.asarray(each, jnp.float32) for each in (blocks, diagonal, generator.normal(size=count * dimension))]
-    found = jax.jit(lambda *args: elimination.solve(system, *args))(*args)
+    blocks, diagonal, right_side = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, jnp.float32), (blocks, diagonal, generator.normal(size=count * dimension))
+    )
+    found = jax.jit(lambda *args: elimination.solve(system, *args))(blocks, diagonal, right_side)
     assert found.dtype == jnp.float32
-    matrix = np.asarray(springs.assemble(system, *args[:2]), float)
-    expected = np.linalg.solve(matrix, np.asarray(args[2], float))
+    matrix = np.asarray(springs.assemble(system, blocks.matrices(), diagonal), float)
+    expected = np.linalg.solve(matrix, np.asarray(right_side, float))
     tolerance = 8 * np.finfo(np.float32).eps * np.linalg.cond(matrix)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.max(np.abs(expected)))
-
-
-@st.composite
-def graphs(draw):
-    count = draw(st.integers(1, 12))
-    points = st.integers(0, count - 1)
-    pairs = draw(st.lists(st.tuples(points, points).filter(lambda pair: pair[0] != pair[1]), max_size=20))
-    return count, tuple(pairs)
-
-
-@given(graphs())
-@settings(max_examples=200, deadline=None)
-def test_layers_hold_each_point_once_and_pairs_reach_no_further_than_the_next(graph):
-    count, pairs = graph
-    layers = find_layers(count, pairs)
-    assert sorted(point for layer in layers for point in layer) == list(range(count))
-    layer_of = {point: index for index, layer in enumerate(layers) for point in layer}
-    assert all(abs(layer_of[first] - layer_of[second]) <= 1 for first, second in pairs)
-
-
-def test_layers_are_those_that_one_would_choose():
-    assert {len(layer) for layer in find_layers(9, tuple(sim.line(range(9))))} == {1}
-    assert find_layers(4, ((-1, 0), (0, 1), (1, 2), (2, 3), (3, -2))) in (
-        ((0,), (1,), (2,), (3,)),
-        ((3,), (2,), (1,), (0,)),
-    )
-    rows = find_layers(28, tuple(sheet(7, 4)))  # bending springs reach over one row
-    assert max(map(len, rows)) <= 8
-    assert len(find_layers(4, tuple(sim.clique(range(4))))) <= 2
