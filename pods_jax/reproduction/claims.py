@@ -13,6 +13,7 @@ import numpy as np
 from pods_jax.comparison import Record, common_optimum, largest_fall, sooner
 from pods_jax.reproduction.paper import TABLE_1
 from pods_jax.reproduction.report import Claim, close, final, groups, spread, title
+from pods_jax.reproduction.tuning import tuned
 
 OURS, BASELINES = "PODS 500", ("SAC", "PPO", "GPS", "BPTT", "SHAC")
 
@@ -198,6 +199,7 @@ def derivatives(row: tuple[str, str], numbers: Mapping[str, float]) -> list[Clai
 
 CLAIMS: dict[str, tuple[Callable[[Sequence[Record]], Any], ...]] = {
     "table_1": (returns, times, batches, fair),
+    "table_tuning": (tuned,),
     "figure_3": (orders, monotone),
     "figure_4": (returns, monotone),
     "figure_6": (sheet,),

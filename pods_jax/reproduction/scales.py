@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pods_jax import algorithms, checks, envs
+from pods_jax.reproduction import tuning
 
 Row = tuple[str, str]
 """An environment and a task."""
@@ -26,6 +27,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "SHAC": {"name": "shac"},
 }
 """By the names of the paper's figures and tables."""
+
+TUNING = tuning.variants(VARIANTS)
+"""Baselines with one setting changed, by names such as "SAC (learning_rate 0.003)"."""
 
 CLOTH = {
     "name": "pods",
@@ -108,7 +112,7 @@ def get(name: str) -> Scale:
 
 def variants(row: Row) -> dict[str, dict[str, Any]]:
     """The variants of a row whose algorithm exists here, with their settings."""
-    chosen = CLOTH_VARIANTS if row == SHEET else VARIANTS
+    chosen = CLOTH_VARIANTS if row == SHEET else VARIANTS | TUNING
     return {name: dict(settings) for name, settings in chosen.items() if settings["name"] in algorithms.names()}
 
 
@@ -123,7 +127,7 @@ def configuration(scale: Scale, row: Row, variant: str, seed: int) -> dict[str, 
         # First-order steps compile much faster, and this scale is no result.
         settings |= {"batch_size": int(variant.split()[1]) // 6, "method": "first_order"}
     env = scale.cloth if row == SHEET else {"horizon": scale.horizon}
-    num_epochs, evaluate_every = scale.cloth_epochs if row == SHEET else scale.epochs[variant]
+    num_epochs, evaluate_every = scale.cloth_epochs if row == SHEET else _epochs(scale, variant)
     checks.choice("environment", name, envs.names())
     return {
         "env": {"name": name, "task": task, **env},
@@ -134,3 +138,12 @@ def configuration(scale: Scale, row: Row, variant: str, seed: int) -> dict[str, 
         "num_test_rollouts": min(scale.num_test_rollouts, 50) if row == SHEET else scale.num_test_rollouts,
         "search_optimum": row != SHEET,
     }
+
+
+def _epochs(scale: Scale, variant: str) -> tuple[int, int]:
+    """How many there are, and how many between two looks; settings are tried for a third of them."""
+    num_epochs, evaluate_every = scale.epochs[variant.split(" (")[0]]
+    if variant not in TUNING:
+        return num_epochs, evaluate_every
+    looks = max(num_epochs // evaluate_every // 3, 1)
+    return looks * evaluate_every, evaluate_every

@@ -42,10 +42,19 @@ class Target:
     logarithmic: bool = False
     by_seconds: bool = False  # whether its figure shows gaps against the time of training
     derivatives: bool = False  # whether those of the first row's environment are measured
+    one_seed: bool = False
+    figure: bool = True
 
 
 TARGETS = {
     "table_1": Target("returns and compute times", ALL, by_seconds=True),
+    "table_tuning": Target(
+        "settings of the baselines, one changed at a time, after a third of the epochs",
+        tuple(scales.TUNING),
+        rows="first",
+        one_seed=True,
+        figure=False,
+    ),
     "figure_3": Target(
         "orders of the update and BPTT",
         ("PODS 500", "first order", "Algorithm 1", "BPTT"),
@@ -78,7 +87,7 @@ def reproduce(
     for name in targets:
         checks.choice("target", name, TARGETS)
     for name in variants:
-        checks.choice("variant", name, {*scales.VARIANTS, *scales.CLOTH_VARIANTS})
+        checks.choice("variant", name, {*scales.VARIANTS, *scales.TUNING, *scales.CLOTH_VARIANTS})
     root, found = pathlib.Path(workdir).expanduser().absolute() / scale, []
     book = root / "records.jsonl"
     for name in targets:
@@ -110,7 +119,7 @@ def trainings(target: Target, scale: Scale) -> list[tuple[Row, str, int]]:
         for row in rows
         for variant in target.variants
         if variant in scales.variants(row)
-        for seed in range(scale.seeds)
+        for seed in range(1 if target.one_seed else scale.seeds)
     ]
 
 
@@ -155,10 +164,9 @@ def write_target(folder: pathlib.Path, name: str, trained: Sequence[Record]) -> 
     found, target = check(folder, trained), TARGETS[name]
     records.write_csv(folder / "records.csv", trained)
     if target.by_seconds:
-        figure = plotting.comparison(trained, against="seconds")
-    else:
-        figure = plotting.curves(trained, target.quantity, target.logarithmic)
-    plotting.save(figure, folder / "figure.png")
+        plotting.save(plotting.comparison(trained, against="seconds"), folder / "figure.png")
+    elif target.figure:
+        plotting.save(plotting.curves(trained, target.quantity, target.logarithmic), folder / "figure.png")
     (folder / "claims.md").write_text(report.markdown(found) + "\n", encoding="utf-8")
     return found
 
@@ -177,7 +185,8 @@ def write_page(root: pathlib.Path, scale: str) -> None:
     for name in done:
         trained = remembered(TARGETS[name], size, book)
         heading = f"{name.replace('_', ' ').capitalize()}: {TARGETS[name].title}"
-        parts += [f"## {heading}", report.table(trained), f"![{heading}]({name}/figure.png)"]
+        parts += [f"## {heading}", report.table(trained)]
+        parts += [f"![{heading}]({name}/figure.png)"] if TARGETS[name].figure else []
         parts += [report.markdown(check(root / name, trained))]
     (root / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

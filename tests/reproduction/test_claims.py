@@ -36,6 +36,19 @@ def test_times_are_until_the_best_return_of_the_baseline():
     assert never.ours == "never"
 
 
+@pytest.mark.parametrize(("last", "holds"), [(-9.95, True), (-9.9, False)])
+def test_a_setting_that_was_tried_and_is_better_shows(last, holds):
+    records = [
+        make_record("SAC (as it is)"),
+        make_record("SAC (discount 1)", (-20.0, -12.0, last)),
+        make_record("SAC (discount 0.95)", (-20.0, -12.0, -11.0)),
+        make_record("PPO (as it is)"),  # nothing was tried
+    ]
+    (claim,) = claims.check("table_tuning", records)
+    assert claim.holds == holds
+    assert claim.ours == f"-10, of 2 others the best is {last:.5g}, SAC (discount 1)"
+
+
 @pytest.mark.parametrize(("last", "holds"), [(-10.6, True), (-10.7, False)])
 def test_a_baseline_that_gains_little_is_a_straw_man(last, holds):
     optimum = -9.0  # of the records; from -20 to it there are 11 to gain

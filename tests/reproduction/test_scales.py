@@ -1,8 +1,8 @@
 import pytest
 
-from pods_jax import InputError, algorithms
+from pods_jax import InputError, algorithms, envs
 from pods_jax.configuration import check
-from pods_jax.reproduction import scales
+from pods_jax.reproduction import scales, tuning
 
 
 @pytest.mark.parametrize("name", sorted(scales.SCALES))
@@ -12,8 +12,24 @@ def test_every_training_of_every_scale_is_a_valid_configuration(name):
         for variant, settings in scales.variants(row).items():
             config = scales.configuration(scale, row, variant, seed=1)
             assert config["algorithm"]["name"] == settings["name"]
-            if row in (scale.rows[0], scales.SHEET):  # the check makes the environment, which takes a while
+            # The check makes the environment, which takes a while; settings of the others are checked below.
+            if row in (scale.rows[0], scales.SHEET) and variant not in scales.TUNING:
                 assert check(config).seed == 1
+
+
+@pytest.mark.parametrize("variant", scales.TUNING)
+def test_settings_that_are_tried_are_valid_and_differ_in_one_from_the_usual(variant):
+    baseline = variant.split(" (")[0]
+    settings, usual = (
+        {**algorithms.settings(s["name"]), **s} for s in (scales.TUNING[variant], scales.VARIANTS[baseline])
+    )
+    differ = [name for name in settings if settings[name] != usual[name]]
+    assert len(differ) == (tuning.AS_IT_IS not in variant)
+    assert algorithms.make(env=envs.make("pendulum_2d"), **settings).env.name == "pendulum_2d"
+    scale = scales.get("cpu")
+    config, whole = (scales.configuration(scale, scale.rows[0], name, 0) for name in (variant, baseline))
+    assert 0.25 * whole["num_epochs"] < config["num_epochs"] < 0.4 * whole["num_epochs"]
+    assert config["num_epochs"] % config["evaluate_every"] == 0
 
 
 def test_every_algorithm_is_compared_and_variants_without_one_are_left_out():

@@ -126,6 +126,17 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path,
     assert "table_1: " in capsys.readouterr().out
 
 
+def test_settings_are_tried_once_and_listed(trained, tmp_path):
+    tried = ["BPTT (as it is)", "BPTT (learning_rate 0.001)"]
+    targets.reproduce(["table_tuning"], "quick", tmp_path, tried)
+    assert trained == [f"pendulum_2d_stop_at_origin_{name.replace(' ', '_')}_0" for name in tried]
+    assert not (tmp_path / "quick/table_tuning/figure.png").exists()
+    page = (tmp_path / "quick/results.md").read_text()
+    assert "## Table tuning: settings of the baselines" in page
+    assert "of 1 others the best is" in page
+    assert "![" not in page
+
+
 @pytest.mark.usefixtures("trained")
 def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
     unknown = NUMBERS | {"optimality_gap": math.nan}
