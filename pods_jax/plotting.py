@@ -123,6 +123,8 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
         axes.set(xlabel="simulated steps", ylabel=quantity.replace("_", " "), xscale="log")
         axes.set_title(" / ".join(panel), fontsize="medium")
         axes.set_yscale("log" if logarithmic else "linear")
+        if quantity == "return":
+            _cut_off_failures(axes, chosen)
         axes.grid(alpha=0.3)
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
     figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 2 * columns + 1))
@@ -136,6 +138,21 @@ def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: st
     mean, std = (np.mean([record[name] for record in group], axis=0)[1:] for name in (quantity, f"{quantity}_std"))
     axes.plot(steps, mean, color=color)
     axes.fill_between(steps, mean, mean + std / 2, color=color, alpha=0.2, linewidth=0)
+
+
+def _cut_off_failures(axes: "Axes", records: Sequence[Mapping[str, Any]]) -> None:
+    """Names variants that end with a lower return than they began with, whose curves would flatten all others."""
+    groups: dict[str, list[Any]] = {}
+    for record in records:
+        groups.setdefault(record["variant"], []).append((record["return"], record["return_std"]))
+    curves = {variant: np.mean(group, axis=0) for variant, group in groups.items()}
+    failed = [variant for variant, (mean, _) in curves.items() if mean[-1] < mean[0]]
+    if failed and len(failed) < len(curves):
+        shown = [curve[:, 1:] for variant, curve in curves.items() if variant not in failed]
+        lowest, highest = min(np.min(mean) for mean, _ in shown), max(np.max(mean + std / 2) for mean, std in shown)
+        margin = 0.1 * (highest - lowest)
+        axes.set_ylim(lowest - margin, highest + margin)
+        axes.text(0.02, 0.02, f"further down: {', '.join(failed)}", transform=axes.transAxes, fontsize="small")
 
 
 def learning_curves(runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> "Figure":

@@ -69,6 +69,16 @@ def test_curves_have_a_line_for_each_variant_and_the_optimum():
     assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side
 
 
+def test_curves_of_variants_that_failed_do_not_flatten_the_others():
+    records = [make_record(), make_record("BPTT", (-20.0, -500.0, -300.0)), make_record("PPO", (-20.0, -30.0, -12.0))]
+    (axes,) = plotting.curves(records, "return").axes
+    assert -40 < axes.get_ylim()[0] < -30
+    assert axes.get_ylim()[1] < 0
+    assert [text.get_text() for text in axes.texts] == ["further down: BPTT"]
+    (axes,) = plotting.curves(records[1:2], "return").axes
+    assert axes.get_ylim()[0] < -500
+
+
 def test_gaps_against_seconds_begin_with_the_first_look_that_took_time():
     records = [make_record(), make_record("SAC", (-20.0, -15.0, -12.0), (0.0, 40.0, 80.0))]
     (axes,) = plotting.comparison(records, against="seconds").axes
