@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -79,40 +78,6 @@ def save(
     except Exception as error:  # Orbax and TensorStore report a full disk in several ways.
         _remove_unfinished(directory)
         raise OSError(f"the checkpoint of epoch {epoch} could not be written: {_first_line(error)}") from error
-
-
-class Saver:
-    """Does `save` in a thread of its own, one checkpoint after the other, while training goes on.
-
-    What happened to a checkpoint, a full disk for example, is raised by the next `save` or `wait`. Leaving the `with`
-    statement waits too.
-    """
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
-        self._executor = ThreadPoolExecutor(max_workers=1)
-        self._pending: Future[None] | None = None
-
-    def __enter__(self) -> "Saver":
-        """Nothing is under way."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Waits for what is under way; its failure counts for less than one that is already raised."""
-        self._executor.shutdown()
-        if error[0] is None:
-            self.wait()
-
-    def save(self, epoch: int, train_state: object, score: float, notes: dict[str, Any]) -> None:
-        """Begins to save; arrays do not change, so training may go on from this state at once."""
-        self.wait()
-        self._pending = self._executor.submit(save, self._directory, epoch, train_state, score, notes)
-
-    def wait(self) -> None:
-        """Returns when everything is on disk; raises what `save` raises."""
-        pending, self._pending = self._pending, None
-        if pending:
-            pending.result()
 
 
 def restore(

@@ -24,6 +24,7 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.configuration import Configuration
 from pods_jax.interruption import Interruption
 from pods_jax.progress import ProgressDisplay
+from pods_jax.saver import Saver
 from pods_jax.training import Callback, Program, Report, train
 from pods_jax.types import Policy
 from pods_jax.workdir import Workdir, write_json
@@ -90,7 +91,7 @@ def train_safely(
         with (
             ProgressDisplay(console, configuration.num_epochs, progress.epoch) as display,
             metrics.MetricsWriter(folder.metrics, folder.events, -1 if fresh else progress.epoch) as writer,
-            checkpoints.Saver(folder.checkpoints) as saver,
+            Saver(folder.checkpoints) as saver,
         ):
             ahead = program if rollbacks == 0 else None  # another learning rate is another program
             train_on = partial(train, devices=devices, program=ahead)
@@ -116,7 +117,7 @@ class _Observer:
     measure: Measure
     interruption: Interruption
     writer: metrics.MetricsWriter
-    saver: checkpoints.Saver
+    saver: Saver
     display: ProgressDisplay
     progress: Progress  # the last sound one
     train_on: Callable[..., tuple[Any, Any]]  # `train`, told where

@@ -35,7 +35,7 @@ LAYERS = (
         "configuration",
         "kept_optima",
     ),
-    ("workdir", "comparison", "profiling"),
+    ("workdir", "comparison", "profiling", "saver"),
     ("plotting", "rendering", "supervision", "preparation", "export"),
     ("viewer", "compat", "followers"),
     ("experiment", "benchmarks"),
