@@ -1,7 +1,7 @@
 """What is measured: simulating, differentiating and improving batches of trajectories, and whole epochs."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -136,21 +136,22 @@ PROGRAMS: Mapping[str, Callable[[Environment, int, str], dict[str, Program]]] = 
 
 PENDULUMS_AND_ROPE = ("pendulum_2d", "pendulum_3d", "double_pendulum_3d", "rope_3d")
 
-
 BATCHES = (1, 50, 500, 2000, 8000, 16000)
+HORIZONS = (25, 50, 100, 200, 400, 800)
 
 
-def suites() -> dict[str, list[Case]]:
-    """The named collections of cases; "smoke" takes seconds and shows that everything runs."""
+def suites(environments: Sequence[str] = PENDULUMS_AND_ROPE[:1]) -> dict[str, list[Case]]:
+    """The named collections of cases; "smoke" takes seconds and shows that everything runs.
+
+    environments: those of the suites "batch" and "horizon".
+    """
     forms = ("simulate", "differentiate", "improve")
     return {
         "smoke": [Case(form, "pendulum_2d", 10, 5, "textbook" if form != "epoch" else "") for form in PROGRAMS],
         "textbook": [Case(form, name, 4000, 50, "textbook") for name in PENDULUMS_AND_ROPE for form in forms],
         "peers": [Case("simulate", name, 4000, 50, "mjx") for name in ("double_pendulum_3d", "rope_3d")],
-        "horizon": [Case("improve", "pendulum_2d", 200, horizon) for horizon in (25, 50, 100, 200, 400, 800)],
-        "batch": [
-            Case(form, "pendulum_2d", batch, 50) for form in forms for batch in (1, 50, 500, 2000, 8000, 16000)
-        ],
+        "horizon": [Case("improve", name, 200, horizon) for name in environments for horizon in HORIZONS],
+        "batch": [Case(form, name, batch, 50) for name in environments for form in forms for batch in BATCHES],
         "points": [
             Case("simulate", "rope_3d", 4000, 50, settings=(("num_points", count),)) for count in (5, 10, 20, 40)
         ],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import checks, cli
+from pods_jax import checks, cli, envs
 from pods_jax.benchmarks import cases, measure, report
 
 
@@ -16,6 +16,12 @@ def main(argv: Sequence[str]) -> int:
     """Parses the command line, measures, writes the records, and returns the exit status."""
     values = flags.FlagValues()
     suites = flags.DEFINE_list("suites", ["smoke"], f"Some of {', '.join(cases.suites())}.", flag_values=values)
+    environments = flags.DEFINE_list(
+        "environments",
+        list(cases.PENDULUMS_AND_ROPE[:1]),
+        "Those of the suites batch and horizon.",
+        flag_values=values,
+    )
     out = flags.DEFINE_string("out", "benchmark.json", "Records; .md and .png beside.", flag_values=values)
     budget = flags.DEFINE_float("budget", 10.0, "Seconds that the runs of a case may take.", flag_values=values)
 
@@ -23,11 +29,13 @@ def main(argv: Sequence[str]) -> int:
         print(" | ".join(report.row(record)), flush=True)
 
     def command() -> None:
-        known = cases.suites()
+        for name in environments.value:
+            checks.choice("environments", name, envs.names())
+        known = cases.suites(environments.value)
         chosen = [case for name in suites.value for case in known[checks.choice("suites", name, known)]]
         limits = measure.limits()
         records = cases.records(chosen, limits, budget.value, announce)
-        line = f"python scripts/benchmark.py --suites={','.join(suites.value)}"
-        report.write(pathlib.Path(out.value), records, limits, line)
+        choices = f"--suites={','.join(suites.value)} --environments={','.join(environments.value)}"
+        report.write(pathlib.Path(out.value), records, limits, f"python scripts/benchmark.py {choices}")
 
     return cli.run(command, values, argv, about=str(__doc__))

@@ -25,6 +25,13 @@ def test_an_unknown_suite_is_refused(tmp_path, capsys):
     assert not (tmp_path / "x.json").exists()
 
 
+def test_batches_and_horizons_are_of_the_environments_that_are_asked_for(tmp_path, capsys):
+    known = cases.suites(["rope_3d", "cloth_3d"])
+    assert {case.environment for name in ("batch", "horizon") for case in known[name]} == {"rope_3d", "cloth_3d"}
+    assert benchmark.main(["benchmark.py", "--environments=rop_3d", f"--out={tmp_path / 'x.json'}"]) == 2
+    assert "did you mean 'rope_3d'" in capsys.readouterr().err
+
+
 def test_every_case_is_one_that_can_be_made():
     for suite in cases.suites().values():
         for case in suite:
