@@ -42,7 +42,7 @@ class Config:
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network, its scale and the critic
     learning_rate: float = 1e-3  # of Adam
     max_gradient_norm: float = 1.0  # longer gradients are shortened to it
-    discount: float = 0.99  # of the rewards of later steps
+    discount: float = 0.97  # of the rewards of later steps; see `exploration` before raising it
     gae_lambda: float = 0.95  # between one-step (0) and whole-episode (1) advantages
     clipping: float = 0.3  # c above
     entropy_cost: float = 1e-3
