@@ -125,9 +125,35 @@ def kept_programs() -> Iterator[None]:
         home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "pods_jax" / platform.node()))
     try:
-        yield
+        with _without_false_alarms():
+            yield
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+@contextlib.contextmanager
+def _without_false_alarms() -> Iterator[None]:
+    """Keeps XLA from writing pages of errors about each program for a CPU that was kept and is fit to run.
+
+    It takes preferences of the compiler such as prefer-no-gather for abilities that the processor lacks
+    (https://github.com/jax-ml/jax/issues/38445); programs are kept by host, so the processor is the same. Whoever has
+    chosen a level of logging keeps it.
+    """
+    levels = jax.config.values["jax_logging_level"], os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    if levels != ("NOTSET", "1") or jax.default_backend() != "cpu":
+        yield
+        return
+    _log_from("CRITICAL")
+    try:
+        yield
+    finally:
+        _log_from("WARNING")
+
+
+def _log_from(level: str) -> None:
+    """Sets the lowest level that XLA logs; that of jax itself stays."""
+    jax.config.update("jax_logging_level", level)
+    jax.config.update("jax_logging_level", "NOTSET")  # which leaves XLA as it is
 
 
 def _command(argv: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import sys
 import types
 
 import jax
+import jax.numpy as jnp
 import pytest
 from absl import flags
 
@@ -295,3 +296,14 @@ class TestKeptPrograms:
         assert before is not None
         with cli.kept_programs():
             assert jax.config.values["jax_compilation_cache_dir"] == before
+
+    def test_loading_them_says_nothing(self, capfd):
+        before = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        try:
+            with cli.kept_programs():
+                for _ in range(2):  # the second is another function to jax, and the same program to the cache
+                    assert jax.jit(lambda x: jnp.linalg.inv(x) @ x + 7)(jnp.eye(3))[0, 0] == 8
+        finally:
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+        assert "cpu_aot_loader" not in capfd.readouterr().err
