@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Results
 #
-# Drawn from the records in `scripts/results/`, which `python scripts/compare.py --evaluate_every=4` makes, and from those
-# of `python scripts/reproduce.py` where there are any. Nothing is trained here.
+# Drawn from the records in `scripts/results/reproduction/`, which `python scripts/reproduce.py --scale=cpu` makes, and from
+# your own in `runs/reproduction/` where there are any. Nothing is trained here.
 
 # %%
 import glob
@@ -30,26 +30,25 @@ SMALL = "PODS_JAX_SMALL" in os.environ  # how the notebook is tested
 # %matplotlib inline
 
 # %%
-import json
 import pathlib
 
 from IPython.display import Markdown, display
 
 from pods_jax import plotting
-from pods_jax.comparison import markdown_table
+from pods_jax.reproduction import records, report
 
 root = next(path for path in (pathlib.Path.cwd(), *pathlib.Path.cwd().parents) if (path / "scripts").is_dir())
-book = json.loads((root / "scripts/results/pendulums.json").read_text())
-print(book["jax"], book["device"])
+known = records.read(root / "scripts/results/reproduction/cpu/records.jsonl")
+print(report.origin(known))
 
 # %% [markdown]
-# How far each setting is from the best actions that are known, epoch by epoch; dotted: one percent.
+# How far each training is from the best actions that are known, as it goes on; dotted: one percent.
 
 # %%
-plotting.comparison(book["records"])
+plotting.comparison(known)
 
 # %%
-Markdown(markdown_table(book["records"]))
+Markdown(report.table(known))
 
 # %% [markdown]
 # The tables and figures of the paper, at each scale that was run.

@@ -66,11 +66,10 @@ def _draw_gap(axes: "Axes", epochs: np.ndarray, gap: np.ndarray, **style: Any) -
     axes.grid(alpha=0.3, which="both")
 
 
-def comparison(records: Sequence[Mapping[str, Any]], against: str = "epoch") -> "Figure":
-    """Draws the optimality gap of all records of `pods_jax.comparison`, one panel for each environment and task.
+def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Draws the optimality gap of all records against the seconds of training, a panel for each environment and task.
 
-    One line for each training, one colour for each variant; all gaps of a panel refer to the same optimum. against:
-    "epoch", or "seconds" of training, which only records of `pods_jax.reproduction` know.
+    One line for each training, one colour for each variant; all gaps of a panel refer to the same optimum.
     """
     from matplotlib.figure import Figure
 
@@ -86,13 +85,10 @@ def comparison(records: Sequence[Mapping[str, Any]], against: str = "epoch") -> 
         axes.set_title(" / ".join(panel), fontsize="medium")
         for record in chosen:
             color = f"C{variants.index(record['variant'])}"
-            shown = slice(1 if against == "seconds" else 0, None)  # a logarithmic axis has no zero
-            _draw_gap(
-                axes, np.asarray(record[against])[shown], gaps(record, optimum)[shown], color=color, linewidth=1.0
-            )
+            seconds = np.asarray(record["seconds"])[1:]  # a logarithmic axis has no zero
+            _draw_gap(axes, seconds, gaps(record, optimum)[1:], color=color, linewidth=1.0)
         axes.axhline(1.0, color="black", linestyle=":", linewidth=0.8)
-        if against == "seconds":
-            axes.set(xlabel="training [s]", xscale="log")
+        axes.set(xlabel="training [s]", xscale="log")
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
     figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 4 * columns))
     return figure

@@ -81,7 +81,7 @@ def test_curves_of_variants_that_failed_do_not_flatten_the_others():
 
 def test_gaps_against_seconds_begin_with_the_first_look_that_took_time():
     records = [make_record(), make_record("SAC", (-20.0, -15.0, -12.0), (0.0, 40.0, 80.0))]
-    (axes,) = plotting.comparison(records, against="seconds").axes
+    (axes,) = plotting.comparison(records).axes
     lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
     np.testing.assert_allclose(lines[1].get_xdata(), [40.0, 80.0])
     np.testing.assert_allclose(lines[1].get_ydata(), [100 * 6 / 9, 100 * 3 / 9])

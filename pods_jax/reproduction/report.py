@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pods_jax.comparison import Record, common_optimum, sooner
+from pods_jax.comparison import Record, common_optimum, epochs_until, largest_fall, sooner
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,38 @@ def markdown(claims: Sequence[Claim]) -> str:
 
 
 def table(records: Sequence[Record]) -> str:
-    """Return, optimality gap and times of each variant: means over seeds."""
+    """Return, gap to the best optimum known, course and times of each variant: means over seeds, and the worst."""
     lines = [
-        "| environment / task | variant | return | gap | simulated steps | seconds, and compiling |",
-        "|---|---|---|---|---|---|",
+        "| environment / task | variant | return | gap (worst) | epochs to 2 % | largest fall | simulated steps "
+        "| seconds, and compiling |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row, group in groups(records).items():
+        optimum = common_optimum([record for members in group.values() for record in members])
         for variant, members in group.items():
-            gap, seconds, compiling, steps = (
-                np.mean(values)
-                for values in (
-                    final(members, "optimality_gap"),
-                    [record["train_seconds"] for record in members],
-                    [record["compile_seconds"] for record in members],
-                    [record["steps"][-1] for record in members],
-                )
-            )
-            known = f"{100 * gap:.2f} %" if np.isfinite(gap) else "-"
-            cells = (
-                spread(final(members, "return_mean")),
-                known,
-                f"{steps:.3g}",
-                f"{seconds:.3g}, {compiling:.3g}",
-            )
-            lines.append(f"| {title(row)} | {variant} | {' | '.join(cells)} |")
+            lines.append(f"| {title(row)} | {variant} | {' | '.join(_cells(members, optimum))} |")
     return "\n".join(lines)
+
+
+def _cells(members: Sequence[Record], optimum: float) -> tuple[str, ...]:
+    gap = 100 * (optimum - final(members, "return_mean")) / abs(optimum)
+    reached = [epochs_until(record, optimum, 0.02) for record in members]
+    seconds, compiling, steps = (
+        np.mean(values)
+        for values in (
+            [record["train_seconds"] for record in members],
+            [record["compile_seconds"] for record in members],
+            [record["steps"][-1] for record in members],
+        )
+    )
+    return (
+        spread(final(members, "return_mean")),
+        f"{np.mean(gap):.2f} % ({np.max(gap):.2f} %)" if np.isfinite(optimum) else "-",
+        ", ".join("-" if epoch is None else str(epoch) for epoch in reached),
+        f"{100 * max(map(largest_fall, members)):.2f} %",
+        f"{steps:.3g}",
+        f"{seconds:.3g}, {compiling:.3g}",
+    )
 
 
 def overview(records: Sequence[Record], ours: str) -> str:

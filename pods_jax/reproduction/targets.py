@@ -58,7 +58,6 @@ TARGETS = {
     "figure_3": Target(
         "orders of the update and BPTT",
         ("PODS 500", "first order", "Algorithm 1", "BPTT"),
-        rows="first",
         derivatives=True,
     ),
     "figure_4": Target("returns while training", (*ALL, "Algorithm 1")),
@@ -164,7 +163,7 @@ def write_target(folder: pathlib.Path, name: str, trained: Sequence[Record]) -> 
     found, target = check(folder, trained), TARGETS[name]
     records.write_csv(folder / "records.csv", trained)
     if target.by_seconds:
-        plotting.save(plotting.comparison(trained, against="seconds"), folder / "figure.png")
+        plotting.save(plotting.comparison(trained), folder / "figure.png")
     elif target.figure:
         plotting.save(plotting.curves(trained, target.quantity, target.logarithmic), folder / "figure.png")
     (folder / "claims.md").write_text(report.markdown(found) + "\n", encoding="utf-8")

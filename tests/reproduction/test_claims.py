@@ -105,5 +105,6 @@ def test_every_target_survives_records_of_one_variant():
 def test_text_has_a_line_for_each_claim_and_variant():
     assert report.markdown([report.Claim("a", "b", "c", False, "d")]).splitlines()[2] == "| a | b | c | **no** | d |"
     assert report.markdown([report.Claim("a", "b", "c", True, "d")]).splitlines()[2] == "| a | b | c | yes |  |"
-    lines = report.table([make_record(), make_record(seed=1)]).splitlines()
-    assert lines[2:] == ["| pendulum_2d / stop | PODS 500 | -10 (+- 0, 2 seeds) | 10.00 % | 200 | 2, 5 |"]
+    lines = report.table([make_record(returns=(-20.0, -9.1, -10.0)), make_record(seed=1)]).splitlines()
+    cells = "-10 (+- 0, 2 seeds) | 11.11 % (11.11 %) | 1, - | 9.89 % | 200 | 2, 5"
+    assert lines[2:] == [f"| pendulum_2d / stop | PODS 500 | {cells} |"]
