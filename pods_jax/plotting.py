@@ -73,7 +73,7 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    panels = sorted({(record["environment"], record["task"]) for record in records})
+    panels = list(dict.fromkeys((record["environment"], record["task"]) for record in records))
     variants = list(dict.fromkeys(record["variant"] for record in records))
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
@@ -89,6 +89,8 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
             _draw_gap(axes, seconds, gaps(record, optimum)[1:], color=color, linewidth=1.0)
         axes.axhline(1.0, color="black", linestyle=":", linewidth=0.8)
         axes.set(xlabel="training [s]", xscale="log")
+        axes.tick_params(labelbottom=True)
+    _hide_unused(grid, len(panels))
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
     figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 4 * columns))
     return figure
@@ -103,7 +105,7 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
     """
     from matplotlib.figure import Figure
 
-    panels = sorted({(record["environment"], record["task"]) for record in records})
+    panels = list(dict.fromkeys((record["environment"], record["task"]) for record in records))
     variants = list(dict.fromkeys(record["variant"] for record in records))
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
@@ -122,9 +124,16 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
         if quantity == "return":
             _cut_off_failures(axes, chosen)
         axes.grid(alpha=0.3)
+    _hide_unused(grid, len(panels))
     handles = [grid[0, 0].plot([], [], color=f"C{index}")[0] for index in range(len(variants))]
     figure.legend(handles, variants, loc="outside lower center", ncols=min(len(variants), 2 * columns + 1))
     return figure
+
+
+def _hide_unused(grid: np.ndarray, count: int) -> None:
+    """Hides the axes after the first `count`."""
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
 
 
 def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: str, color: str) -> None:
