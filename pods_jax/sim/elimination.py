@@ -20,6 +20,7 @@ import numpy as np
 from pods_jax import linalg
 from pods_jax.sim import layers as topology
 from pods_jax.sim import springs
+from pods_jax.sim.indices import take
 from pods_jax.sim.layers import Chain, Layers
 from pods_jax.sim.springs import SpringBlocks
 from pods_jax.sim.system import System
@@ -72,7 +73,7 @@ def _solve_chain(chain: Chain, blocks: SpringBlocks, diagonal: jax.Array, right_
     """As `solve`; the matrix is put together while it is eliminated, since it is what takes memory."""
     padded = jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.zeros_like(leaf[:1])]), blocks)
     before, after = (
-        jax.tree.map(lambda leaf, index=index: topology.take(leaf, index), padded)
+        jax.tree.map(lambda leaf, index=index: take(leaf, index), padded)
         for index in (chain.springs[:-1], chain.springs[1:])
     )
 
@@ -81,9 +82,9 @@ def _solve_chain(chain: Chain, blocks: SpringBlocks, diagonal: jax.Array, right_
         lower, upper = before.matrix(), after.matrix()
         return diagonal + lower + upper, -lower, -upper
 
-    values = topology.take(right_side.reshape(len(chain.points), -1), chain.points)
-    x = block_tridiagonal((before, after, topology.take(diagonal, chain.points)), values, row)
-    return topology.take(x, tuple(np.argsort(chain.points).tolist())).reshape(-1)
+    values = take(right_side.reshape(len(chain.points), -1), chain.points)
+    x = block_tridiagonal((before, after, take(diagonal, chain.points)), values, row)
+    return take(x, tuple(np.argsort(chain.points).tolist())).reshape(-1)
 
 
 def _by_layers(system: System, layers: Layers, blocks: jax.Array, diagonal: jax.Array) -> tuple[Row, np.ndarray]:
@@ -158,7 +159,7 @@ def block_tridiagonal_inverse(matrix: Row) -> jax.Array:
     whole = count * size
     none = jnp.zeros_like(matrix[0][0])
 
-    def factorise(W, blocks):
+    def factorise(W, blocks):  # D'^-1 U of the layer before; to D'^-1 and D'^-1 U of this one
         on, below, above = blocks
         eliminated = linalg.inverse(on - linalg.product(below, W))
         W = linalg.product(eliminated, above)

@@ -7,9 +7,6 @@ import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import jax
-import numpy as np
-
 from pods_jax.sim.system import System
 
 Layers = tuple[tuple[int, ...], ...]
@@ -21,9 +18,7 @@ class Chain(NamedTuple):
     """A network that is one point after the other, with nothing but handles beyond its ends."""
 
     points: tuple[int, ...]  # (P,) in order
-    springs: tuple[
-        int, ...
-    ]  # (P + 1,) before, between and after them; as many as there are springs where there is none
+    springs: tuple[int, ...]  # (P + 1,) before, between and after them; the number of all springs where there is none
 
 
 def operations(layers: Layers) -> int:
@@ -79,13 +74,3 @@ def find_chain(layers: Layers, pairs: Pairs) -> Chain | None:
             return None
         springs[gap] = index
     return Chain(tuple(points), tuple(springs))
-
-
-def is_range(index: tuple[int, ...]) -> bool:
-    """Whether the indices follow each other."""
-    return index == tuple(range(index[0], index[0] + len(index)))
-
-
-def take(values: jax.Array, index: tuple[int, ...]) -> jax.Array:
-    """values[index] along the first axis; a slice, which costs nothing, where the indices follow each other."""
-    return values[index[0] : index[0] + len(index)] if is_range(index) else values[np.array(index)]

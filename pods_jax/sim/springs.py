@@ -18,7 +18,7 @@ import numpy as np
 from flax import struct
 
 from pods_jax import linalg
-from pods_jax.sim.layers import is_range, take
+from pods_jax.sim.indices import is_range, take
 from pods_jax.sim.system import System
 
 CARRIED = 0.95

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pods_jax import sim
-from pods_jax.sim.layers import find_chain, find_layers, take
+from pods_jax.sim.layers import find_chain, find_layers
 
 
 def sheet(rows, columns):
@@ -71,9 +71,3 @@ def test_chains_may_hang_between_handles_in_any_order_and_in_parts():
 )
 def test_what_is_no_chain(pairs):
     assert chain_of(5, pairs) is None
-
-
-@pytest.mark.parametrize("index", [(0, 1, 2), (2, 3), (4,), (3, 1, 0), (1, 1)])
-def test_values_are_taken_by_index(index):
-    values = np.arange(10).reshape(5, 2)
-    np.testing.assert_array_equal(take(values, index), values[list(index)])
