@@ -89,7 +89,7 @@ TINY = {
     "sac": {"batch_size": 4, "gradient_steps": 20, "minibatch_size": 16},
 }
 LONG = {
-    "PODS 500": (100, 2),
+    "PODS 500": (200, 2),
     "PODS 4000": (60, 2),
     "first order": (100, 4),
     "Algorithm 1": (100, 4),
