@@ -17,6 +17,7 @@ from typing import Any
 import jax
 from absl import flags, logging
 
+from pods_jax import gpu
 from pods_jax.checkpoints import CheckpointError
 from pods_jax.checks import InputError
 from pods_jax.interruption import Interrupted
@@ -50,6 +51,7 @@ def run(
     try:
         parse(flag_values, argv)
         logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
+        gpu.keep_loops_on_device()
         connect()
         _check_devices()
         with kept_programs():

@@ -30,7 +30,14 @@ def collect(config: Mapping[str, Any], first_epoch: int) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python, of this package and of what computes and stores."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # this package itself, where its folder is only on the path
+        return "not installed"
 
 
 def machine() -> dict[str, Any]:

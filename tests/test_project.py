@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # A module imports strictly lower layers and its own package. A new module has to be given its place here.
 LAYERS = (
     ("plain",),
-    ("checks", "types", "unroll", "digests", "interruption", "manifest"),
+    ("checks", "types", "unroll", "digests", "interruption", "manifest", "gpu"),
     ("linalg", "parallel", "processes"),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),

@@ -1,7 +1,7 @@
 """What is measured: simulating, differentiating and improving batches of trajectories, and whole epochs."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -160,11 +160,8 @@ def suites(environments: Sequence[str] = PENDULUMS_AND_ROPE[:1]) -> dict[str, li
     }
 
 
-def records(
-    cases: Iterable[Case], limits: Mapping[str, float], budget: float, announce: Callable[[dict[str, Any]], None]
-) -> list[dict[str, Any]]:
+def records(cases: Iterable[Case], limits: Mapping[str, float], budget: float) -> Iterator[dict[str, Any]]:
     """Measures the cases one after the other; one record, a flat dictionary, for each form of each."""
-    found = []
     for case in cases:
         env = case.make()
         programs = PROGRAMS[case.quantity](env, case.batch, case.beside)
@@ -177,6 +174,4 @@ def records(
                 others = [other.seconds for name, other in timings.items() if name != form]
                 record["times_faster"] = others[0] / timing.seconds if others else None
                 record["fraction_of_limit"] = least_seconds(*programs[form], limits) / timing.seconds
-            announce(record)
-            found.append(record)
-    return found
+            yield record

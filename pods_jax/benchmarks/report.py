@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def write(path: pathlib.Path, records: Sequence[dict[str, Any]], limits: dict[str, float], command: str) -> None:
-    """Writes `path` (JSON) and, beside it, the table (.md) and the figure (.png)."""
+    """Writes `path` (JSON) and, beside it, the table (.md)."""
     book = {
         "date": datetime.date.today().isoformat(),
         "command": command,
@@ -41,7 +41,6 @@ def write(path: pathlib.Path, records: Sequence[dict[str, Any]], limits: dict[st
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(book, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown(book))
-    figure(records).savefig(path.with_suffix(".png"), dpi=120)
 
 
 def markdown(book: dict[str, Any]) -> str:

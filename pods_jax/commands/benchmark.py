@@ -25,17 +25,17 @@ def main(argv: Sequence[str]) -> int:
     out = flags.DEFINE_string("out", "benchmark.json", "Records; .md and .png beside.", flag_values=values)
     budget = flags.DEFINE_float("budget", 10.0, "Seconds that the runs of a case may take.", flag_values=values)
 
-    def announce(record):
-        print(" | ".join(report.row(record)), flush=True)
-
     def command() -> None:
         for name in environments.value:
             checks.choice("environments", name, envs.names())
         known = cases.suites(environments.value)
         chosen = [case for name in suites.value for case in known[checks.choice("suites", name, known)]]
-        limits = measure.limits()
-        records = cases.records(chosen, limits, budget.value, announce)
+        limits, path, records = measure.limits(), pathlib.Path(out.value), []
         choices = f"--suites={','.join(suites.value)} --environments={','.join(environments.value)}"
-        report.write(pathlib.Path(out.value), records, limits, f"python scripts/benchmark.py {choices}")
+        for record in cases.records(chosen, limits, budget.value):
+            print(" | ".join(report.row(record)), flush=True)
+            records.append(record)
+            report.write(path, records, limits, f"python scripts/benchmark.py {choices}")
+        report.figure(records).savefig(path.with_suffix(".png"), dpi=120)
 
     return cli.run(command, values, argv, about=str(__doc__))
