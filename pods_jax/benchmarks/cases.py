@@ -156,7 +156,7 @@ def suites(environments: Sequence[str] = PENDULUMS_AND_ROPE[:1]) -> dict[str, li
             Case("simulate", "rope_3d", 4000, 50, settings=(("num_points", count),)) for count in (5, 10, 20, 40)
         ],
         "environments": [Case(form, name, 100, 50) for name in envs.names() for form in forms],
-        "epochs": [Case("epoch", name, 400, 50) for name in PENDULUMS_AND_ROPE],
+        "epochs": [Case("epoch", name, batch, 50) for batch in (400, 4000) for name in PENDULUMS_AND_ROPE],
     }
 
 

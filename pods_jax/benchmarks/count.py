@@ -96,7 +96,8 @@ def _of_one(equation: Any) -> float:
 
 
 def _scan(params: dict[str, Any], operands: list[Any]) -> Counted:
-    closed, first, second = params["jaxpr"], params["num_consts"], params["num_consts"] + params["num_carry"]
+    closed, (num_consts, num_carry) = params["jaxpr"], _counts_of_scan(params)
+    first, second = num_consts, num_consts + num_carry
     consts = operands[:first]
 
     def step(carry, inputs):
@@ -109,6 +110,14 @@ def _scan(params: dict[str, Any], operands: list[Any]) -> Counted:
         step, start, operands[second:], length=params["length"], reverse=params["reverse"]
     )
     return [*state, *stacked], total
+
+
+def _counts_of_scan(params: dict[str, Any]) -> tuple[int, int]:
+    """How many operands are constant, and how many are carried, by what jax up to 0.10 or from 0.11 on says."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()
+    return len(list(consts)), len(list(carry))
 
 
 def _while(params: dict[str, Any], operands: list[Any]) -> Counted:
