@@ -15,7 +15,7 @@ from pods_jax.envs.environment import Environment
 from pods_jax.rollout import starts
 
 AT_ONCE = 250
-"""So many rollouts have their dense sensitivities in memory at once in the textbook form."""
+"""On a CPU, so many rollouts have their dense sensitivities in memory at once in the textbook form; elsewhere all."""
 
 Program = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -84,7 +84,7 @@ def differentiate(env: Environment, batch: int, beside: str) -> dict[str, Progra
         def size(pair):  # a sum of squares, since all of them would not fit into memory at once
             return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(textbook.jacobian(env, *pair)))
 
-        return jax.lax.map(size, (states, actions), batch_size=min(batch, AT_ONCE))
+        return jax.lax.map(size, (states, actions), batch_size=textbook_at_once(batch))
 
     return chosen(beside, ours, (env, states, played), naive, (env, states, actions))
 
@@ -102,7 +102,7 @@ def improve(env: Environment, batch: int, beside: str) -> dict[str, Program]:
 
     def naive(env, states, actions):
         return jax.lax.map(
-            lambda pair: textbook.improve(env, *pair), (states, actions), batch_size=min(batch, AT_ONCE)
+            lambda pair: textbook.improve(env, *pair), (states, actions), batch_size=textbook_at_once(batch)
         )
 
     return chosen(beside, ours, args, naive, args)
@@ -119,6 +119,11 @@ def chosen(beside: str, ours: Any, args: Any, naive: Any, naive_args: Any) -> di
     """Our program, and the textbook's if that is asked for."""
     programs: dict[str, Program] = {"pods_jax": (ours, args)}
     return programs | ({"textbook": (naive, naive_args)} if beside == "textbook" else {})
+
+
+def textbook_at_once(batch: int) -> int:
+    """How many rollouts the textbook form differentiates together."""
+    return min(batch, AT_ONCE) if jax.default_backend() == "cpu" else batch
 
 
 def inputs(env: Environment, batch: int) -> tuple[Any, jax.Array]:

@@ -71,20 +71,22 @@ def least_seconds(function: Callable[..., Any], args: tuple[Any, ...], limits: M
 
 def limits() -> dict[str, float]:
     """What this machine can do: operations per second, of vectors or of matrices, and bytes per second."""
-    small, large, square = jnp.ones(4096), jnp.ones(1 << 25), jnp.ones((1024, 1024))
+    on_cpu = jax.default_backend() == "cpu"  # whose caches the first has to fit into; others need a lot to be busy
+    few, many, side = (1 << 12, 1 << 25, 1 << 10) if on_cpu else (1 << 22, 1 << 29, 1 << 13)
+    small, large, square = jnp.ones(few), jnp.ones(many), jnp.ones((side, side))
 
     def multiply_and_add(x):
         return jax.lax.fori_loop(0, 1000, lambda _, x: _polynomial(x), x)
 
     programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "vectors": (multiply_and_add, (small,)),
-        "matrices": (jnp.matmul, (square, square)),
+        "matrices": (lambda x: jnp.matmul(x, x, precision="highest"), (square,)),
         "move": (lambda x: x + 1.0, (large,)),
     }
     taken = {name: timing.fastest for name, timing in measure(programs, budget=2.0).items()}
     vectors = 1000 * 2 * DEGREE * small.size / taken["vectors"]
     return {
-        "operations_per_second": max(vectors, 2 * 1024**3 / taken["matrices"]),
+        "operations_per_second": max(vectors, 2 * side**3 / taken["matrices"]),
         "vector_operations_per_second": vectors,
         "bytes_per_second": 2 * large.nbytes / taken["move"],
     }
