@@ -71,7 +71,7 @@ def row(record: dict[str, Any]) -> tuple[str, ...]:
         f"{1e3 * record['seconds']:.2f} ms ({1e3 * record['fastest']:.2f} .. {1e3 * record['slowest']:.2f})",
         f"{record['steps_per_second']:.2e}",
         faster,
-        f"{100 * record['fraction_of_limit']:.1f} %" if record["fraction_of_limit"] else "",
+        f"{100 * record['fraction_of_limit']:.2g} %" if record["fraction_of_limit"] else "",
         f"{record['compile_seconds']:.1f} s",
         f"{record['memory'] / 1e6:.0f} MB",
     )

@@ -12,8 +12,9 @@ def test_batches_of_tiny_products_are_computed_correctly(dtype, rows):
     matrix = jax.random.normal(jax.random.key(0), (3, 3), dtype)
     vectors = jax.random.normal(jax.random.key(1), (rows, 3), dtype)
 
-    def squares(vectors):
-        return jax.vmap(lambda vector: jnp.sum((matrix @ vector) ** 2))(vectors)
+    def squares(vectors):  # in full precision: GPUs multiply with ten bits of a float32 unless told otherwise
+        with jax.default_matmul_precision("highest"):
+            return jax.vmap(lambda vector: jnp.sum((matrix @ vector) ** 2))(vectors)
 
     expected = np.sum((np.asarray(vectors) @ np.asarray(matrix).T) ** 2, axis=1)
     tolerance = 100 * np.finfo(dtype).eps
