@@ -11,7 +11,8 @@ Everything is written for one trajectory and compiled as imported; use `jax.vmap
 from pods_jax import algorithms, envs
 from pods_jax.checks import InputError
 from pods_jax.evaluation import evaluate
-from pods_jax.rollout import Improvement, improve, replay, rollout
+from pods_jax.improvement import Improvement, improve, improve_batch
+from pods_jax.rollout import replay, rollout
 from pods_jax.training import Report, train
 from pods_jax.types import Trajectory
 
@@ -26,6 +27,7 @@ __all__ = [
     "envs",
     "evaluate",
     "improve",
+    "improve_batch",
     "replay",
     "rollout",
     "train",

@@ -15,7 +15,8 @@ from flax import struct
 
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
-from pods_jax.rollout import Improvement, as_pytree, optimize, rollout, starts
+from pods_jax.improvement import Improvement, optimize
+from pods_jax.rollout import as_pytree, rollout, starts
 from pods_jax.types import Policy, Trajectory
 
 TEST_BED_NAME = 0x7E57BED

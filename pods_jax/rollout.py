@@ -1,38 +1,18 @@
-"""Trajectories of an environment: by a policy, by given actions, and better ones.
+"""Trajectories of an environment: by a policy, and by given actions.
 
 Everything here is written for one trajectory and compiled; use `jax.vmap` for a batch.
 """
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from pods_jax import checks, trajopt
+from pods_jax import checks
 from pods_jax.envs.environment import Environment
-from pods_jax.trajopt import directions
 from pods_jax.types import Policy, Trajectory
-
-
-@struct.dataclass
-class Improvement:
-    """Better actions, the trajectory they give, and how to react near it."""
-
-    actions: jax.Array  # (T, A) [m/s], within the limits
-    state: Any  # every leaf has a leading T: where the actions lead
-    value: jax.Array  # () return of the actions, never below `value_before`
-    value_before: jax.Array  # () return of the given actions
-    step_size: jax.Array  # () accepted by the line search, 0 if it found nothing better
-    gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for directions without feedback
-    curvature: jax.Array  # (T, A, A) how much an error of one action costs; identity for these
-    slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
-    num_trials: jax.Array  # () int32, trajectories that the line searches simulated
-    method: str = struct.field(pytree_node=False)  # what was taken, also where "auto" chose it
 
 
 def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
@@ -53,103 +33,6 @@ def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
         return _transition(env, state, action)
 
     return _weighted(env, jax.lax.scan(advance, state, actions)[1])
-
-
-@partial(jax.jit, static_argnames=("method", "num_steps"))
-def improve(
-    env: Environment,
-    state: Any,
-    actions: jax.Array,
-    method: str = "gauss_newton",
-    damping: float = 0.0,
-    num_steps: int = 1,
-) -> Improvement:
-    """Better actions for one initial state: a direction, followed by a line search (Eq. 6, Eq. 14).
-
-    actions: (T, A) [m/s] within the limits. method: "first_order", "gauss_newton", "riccati", "conjugate_gradient",
-    "newton", or "auto": that of the third and the fourth which takes fewer operations. damping: >= 0, added to the
-    diagonal of the Hessian; needed where w_a = 0. num_steps: how many times; it stops early where nothing better is
-    found. Raises InputError on an unknown method or a wrong shape.
-    """
-    _check_actions(env, actions)
-    played = replay(env, state, actions)
-    return improve_trajectory(env, state, played, method=method, damping=damping, num_steps=num_steps)
-
-
-@partial(jax.jit, static_argnames=("method", "num_steps"))
-def improve_trajectory(
-    env: Environment,
-    state: Any,
-    trajectory: Trajectory,
-    method: str = "gauss_newton",
-    damping: float = 0.0,
-    num_steps: int = 1,
-) -> Improvement:
-    """`improve` for actions whose trajectory from `state` is known, which saves simulating it again."""
-    checks.integer("num_steps", num_steps, at_least=1)
-    better = _improve(env, state, trajectory.action, trajectory.state, jnp.sum(trajectory.reward), method, damping)
-    if num_steps == 1:
-        return better
-
-    def again(_, better):
-        best = _improve(env, state, better.actions, better.state, better.value, method, damping)
-        return dataclasses.replace(best, num_trials=best.num_trials + better.num_trials)
-
-    return jax.lax.fori_loop(1, num_steps, again, better).replace(value_before=better.value_before)
-
-
-@jax.jit
-def optimize(
-    env: Environment, state: Any, actions: jax.Array, max_steps: int = 100, tolerance: float = 1e-5
-) -> tuple[Improvement, jax.Array]:
-    """Riccati steps until one gains less than `tolerance` of the value, or until `max_steps`: a local optimum.
-
-    Returns the last improvement, its `value_before` that of the given actions, and whether it converged.
-    """
-    played = replay(env, state, actions)
-    improve_once = partial(_improve, env, state, method="riccati", damping=0.0)
-
-    def unfinished(carry):
-        _, converged, count = carry
-        return ~converged & (count < max_steps)
-
-    def advance(carry):
-        best, _, count = carry
-        better = improve_once(best.actions, best.state, best.value)
-        better = dataclasses.replace(better, num_trials=best.num_trials + better.num_trials)
-        gained = better.value - better.value_before
-        return better, ~(gained > tolerance * jnp.abs(better.value)), count + 1
-
-    value = jnp.sum(played.reward)
-    shapes = jax.eval_shape(improve_once, actions, played.state, value)
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    start = nothing.replace(actions=actions, state=played.state, value=value)
-    best, converged, _ = jax.lax.while_loop(unfinished, advance, (start, jnp.asarray(False), 0))
-    return best.replace(value_before=value), converged
-
-
-def _improve(
-    env: Environment, state: Any, actions: jax.Array, states: Any, value: jax.Array, method: str, damping: float
-) -> Improvement:
-    """One improvement of actions that lead from `state` to `states`, leaves (T, ...), with the return `value`."""
-    with jax.default_matmul_precision("highest"):
-        start, unravel = ravel_pytree(state)
-        problem = _problem(env, unravel, start, actions, flatten_states(states))
-        chosen = directions.choose(method, problem)
-        direction = directions.DIRECTIONS[chosen](problem, damping)
-        after = trajopt.follow(problem, direction, -value)
-    return Improvement(
-        actions=after.actions,
-        state=jax.vmap(unravel)(after.states),
-        value=-after.cost,
-        value_before=value,
-        step_size=after.step_size,
-        gains=direction.gains,
-        curvature=direction.curvature,
-        slope=direction.slope,
-        num_trials=after.num_trials,
-        method=chosen,
-    )
 
 
 def starts(state: Any, states: Any) -> Any:
@@ -191,23 +74,3 @@ def _check_actions(env: Environment, actions: jax.Array) -> None:
             f"actions have shape {jnp.shape(actions)}: must have shape (T, {env.action_size}) "
             "(everything is written for one trajectory; use jax.vmap for a batch)"
         )
-
-
-def _problem(env, unravel, start, actions, states) -> trajopt.Problem:
-    return trajopt.Problem(
-        dynamics=lambda vector, action: ravel_pytree(env.step(unravel(vector), action))[0],
-        objective=objective(env, unravel),
-        linearize=lambda vector, action, after: env.linearize(unravel(vector), action, unravel(after)),
-        state=start,
-        actions=actions,
-        states=states,
-        weights=env.reward_weights(actions.shape[0]),
-        limit=env.action_limit,
-    )
-
-
-def objective(env: Environment, unravel: Callable[[jax.Array], Any]) -> trajopt.Objective:
-    """What a step costs, as a function of the flattened next state, and the action."""
-    if env.functions.reward is None:
-        return trajopt.least_squares(lambda vector, action: env.residual(unravel(vector), action))
-    return trajopt.differentiable(lambda vector, action: -env.reward(unravel(vector), action))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, envs, evaluate, evaluation, replay
-from pods_jax.rollout import optimize
+from pods_jax.improvement import optimize
 
 HORIZON, NUM_ROLLOUTS = 8, 6
 NAMES = {

@@ -23,6 +23,7 @@ LAYERS = (
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),
+    ("improvement",),
     ("algorithms",),
     (
         "training",

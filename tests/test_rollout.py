@@ -9,14 +9,8 @@ from jax.flatten_util import ravel_pytree
 from pods_jax import InputError, envs, improve, replay, rollout
 from pods_jax.fitting import Samples, regression_loss
 from pods_jax.rollout import flatten_states, starts
-from pods_jax.trajopt import DIRECTIONS
 
 HORIZON = 6
-METHODS = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in ("newton", "conjugate_gradient") else [])
-    for name in DIRECTIONS
-]
-"""The exact Hessian compiles for longest, and is tested in tests/trajopt."""
 
 
 @struct.dataclass
@@ -134,58 +128,6 @@ def test_a_function_is_traced_once_as_long_as_it_is_the_same_object(env, state):
     assert len(traces) == count > 0
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, state, actions, method):
-    better = improve(env, state, actions, method=method)
-    before, after = replay(env, state, actions), replay(env, state, better.actions)
-    np.testing.assert_allclose(better.value_before, np.sum(before.reward), rtol=1e-12)
-    np.testing.assert_allclose(better.value, np.sum(after.reward), rtol=1e-12)
-    chex.assert_trees_all_close(better.state, after.state, rtol=1e-12, atol=1e-13)
-    assert float(better.value) > float(better.value_before)
-    assert float(better.step_size) > 0
-    assert float(better.slope) < 0
-    assert np.all(np.abs(better.actions) <= env.action_limit[None])
-    assert better.gains.shape == (HORIZON, 1, flatten_states(after.state).shape[1])
-    if method == "first_order":
-        assert not np.any(better.gains)
-        np.testing.assert_array_equal(better.curvature, np.ones((HORIZON, 1, 1)))
-    else:
-        assert np.any(better.gains)
-        assert np.all(better.curvature > 0)
-
-
-@pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.slow), "riccati"])
-def test_three_steps_are_three_improvements_in_a_row(env, state, actions, method):
-    at_once = improve(env, state, actions, method=method, num_steps=3)
-    one = improve(env, state, actions, method=method)
-    three = improve(env, state, improve(env, state, one.actions, method=method).actions, method=method)
-    np.testing.assert_allclose(at_once.actions, three.actions, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(at_once.value_before, one.value_before, rtol=1e-12)
-    assert float(at_once.value) > float(one.value)
-
-
-def test_a_batch_gives_what_each_rollout_gives_alone_and_a_nan_stays_in_its_lane(env, actions):
-    states = jax.vmap(env.reset)(jax.random.split(jax.random.key(5), 3))
-    broken = jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), states)
-    improve_all = jax.jit(jax.vmap(lambda state: improve(env, state, actions, method="riccati")))
-    healthy, mixed = improve_all(states), improve_all(broken)
-    for lane in (0, 2):
-        of_lane = jax.tree.map(lambda leaf, lane=lane: leaf[lane], (healthy, mixed, states))
-        chex.assert_trees_all_equal(of_lane[0], of_lane[1])
-        alone = improve(env, of_lane[2], actions, method="riccati")
-        np.testing.assert_allclose(of_lane[0].actions, alone.actions, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(of_lane[0].value, alone.value, rtol=1e-12)
-    assert float(mixed.step_size[1]) == 0
-    np.testing.assert_array_equal(mixed.actions[1], actions)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
-    better = improve(env, jax.tree.map(lambda leaf: leaf * jnp.nan, state), actions, method=method)
-    assert float(better.step_size) == 0
-    np.testing.assert_array_equal(better.actions, actions)
-
-
 @pytest.mark.parametrize("function", [replay, improve], ids=["replay", "improve"])
 def test_a_batch_of_states_is_refused_with_the_leaf_and_the_cure(env, state, actions, function):
     batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
@@ -212,17 +154,6 @@ def test_actions_of_another_shape_are_refused(env, state, function, shape):
 def test_a_policy_with_too_many_outputs_is_refused(env, state):
     with pytest.raises(InputError, match=r"action has shape \(2,\): must have shape \(1,\)"):
         rollout(env, lambda observation: observation[:2], state)
-
-
-def test_an_unknown_method_is_refused_with_the_closest_name(env, state, actions):
-    with pytest.raises(InputError, match="method = 'gaus_newton': did you mean 'gauss_newton'"):
-        improve(env, state, actions, method="gaus_newton")
-
-
-@pytest.mark.parametrize("num_steps", [0, -1, 1.5, True])
-def test_a_bad_number_of_steps_is_refused(env, state, actions, num_steps):
-    with pytest.raises(InputError, match="num_steps"):
-        improve(env, state, actions, num_steps=num_steps)
 
 
 def test_regression_on_improved_actions_is_policy_gradient_ascent():

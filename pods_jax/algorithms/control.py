@@ -24,7 +24,8 @@ from jax.flatten_util import ravel_pytree
 from pods_jax import linalg, trajopt
 from pods_jax.algorithms.near_policy import NearPolicy, penalized
 from pods_jax.envs.environment import Environment, State
-from pods_jax.rollout import flatten_states, objective, starts
+from pods_jax.improvement import objective
+from pods_jax.rollout import flatten_states, starts
 from pods_jax.trajopt import Direction, LinearModel, Problem, directions
 from pods_jax.trajopt.lqr import Feedback, solve_lqr
 from pods_jax.types import Policy, Trajectory

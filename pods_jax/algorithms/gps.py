@@ -30,7 +30,8 @@ from pods_jax.algorithms.control import Guide, Lagrangian, control
 from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment, State
 from pods_jax.fitting import Learner, Samples, fit, init_learner
-from pods_jax.rollout import Improvement, rollout
+from pods_jax.improvement import Improvement
+from pods_jax.rollout import rollout
 from pods_jax.types import Key, Metrics, Policy
 
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.1, 5.0

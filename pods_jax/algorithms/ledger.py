@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from pods_jax.algorithms.guard import Guarded
 from pods_jax.envs.environment import Environment
-from pods_jax.rollout import Improvement
+from pods_jax.improvement import Improvement
 from pods_jax.types import Metrics
 
 STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)

@@ -29,7 +29,8 @@ import jax.numpy as jnp
 
 from pods_jax.envs.environment import Environment, State
 from pods_jax.fitting import Samples
-from pods_jax.rollout import Improvement, flatten_states, starts
+from pods_jax.improvement import Improvement
+from pods_jax.rollout import flatten_states, starts
 from pods_jax.types import Trajectory
 
 

@@ -18,12 +18,12 @@ class NearPolicy:
     model: LinearModel
     gains: jax.Array  # (A, n) of the policy, d mu / ds
 
-    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
         """See LinearModel."""
-        size = self.gains.shape[1]
-        by_state, by_action = self.model.pull_back(rows[:, :size])
-        by_state = by_state - rows[:, size:] @ self.gains
-        return jnp.concatenate([by_state, jnp.zeros_like(rows[:, size:])], axis=1), by_action + rows[:, size:]
+        by_next_state, by_deviation = jnp.split(by_next, [self.gains.shape[1]])
+        by_state, by_action = self.model.pull_back(by_next_state)
+        by_state = by_state - self.gains.T @ by_deviation
+        return jnp.concatenate([by_state, jnp.zeros_like(by_deviation)]), by_action + by_deviation
 
     def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """See LinearModel."""

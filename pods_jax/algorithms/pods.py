@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks, memory, parallel
+from pods_jax import checks, parallel
 from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.common import Actor, make_actor, sample_states
@@ -29,9 +29,10 @@ from pods_jax.algorithms.ledger import ledger
 from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
 from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
+from pods_jax.improvement import Improvement, improve_batch
 from pods_jax.networks import standardize
-from pods_jax.rollout import Improvement, improve_trajectory, rollout
-from pods_jax.trajopt import DENSE, METHODS, WITHOUT_FEEDBACK
+from pods_jax.rollout import rollout
+from pods_jax.trajopt import METHODS, WITHOUT_FEEDBACK
 from pods_jax.types import Key, Metrics, Policy
 
 LEARNING_RATE_EPOCHS = 10.0
@@ -134,18 +135,17 @@ class Pods:
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
 
     def improve_all(self, params: Any, starts: Any) -> tuple[Samples, Improvement, jax.Array]:
-        """`improve_one` from many initial states, leaves (k, ...), a chunk of them at once."""
-        dense = self.config.method in DENSE
-        size = self.env.horizon * self.env.action_size if dense else self.env.state_size
-        return memory.in_chunks(partial(self.improve_one, params), starts, size**2, self.config.chunk_size)
+        """Rollouts from many initial states, improved: what to learn from each, and whether it is healthy."""
+        env, config = self.env, self.config
+        visited = jax.vmap(partial(rollout, env, self.actor.policy(params)))(starts)
+        better = improve_batch(env, starts, visited, config.method, config.damping, config.chunk_size)
 
-    def improve_one(self, params: Any, start: Any) -> tuple[Samples, Improvement, jax.Array]:
-        """A rollout from `start`, improved: what to learn from it, the improvement, and whether it is healthy."""
-        config = self.config
-        visited = rollout(self.env, self.actor.policy(params), start)
-        better = improve_trajectory(self.env, start, visited, method=config.method, damping=config.damping)
-        samples = lessons(self.env, start, visited, better, config.regression, config.improved_share)
-        return samples, better, is_healthy(self.env, start, visited, better)
+        def learn(start, visited, better):
+            samples = lessons(env, start, visited, better, config.regression, config.improved_share)
+            return samples, is_healthy(env, start, visited, better)
+
+        samples, healthy = jax.vmap(learn)(starts, visited, better)
+        return samples, better, healthy
 
     def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
         """The regression of one epoch; the key is consumed."""

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import pods_jax
-from pods_jax import algorithms, envs, memory
+from pods_jax import algorithms, envs
 from pods_jax.benchmarks import peers, textbook
 from pods_jax.benchmarks.measure import least_seconds, measure
 from pods_jax.envs.environment import Environment
@@ -94,11 +95,9 @@ def improve(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     args = (env, *inputs(env, batch))
 
     def ours(env, states, actions):
-        def better(pair):
-            found = pods_jax.improve(env, *pair, method="riccati")
-            return found.actions, found.value
-
-        return memory.in_chunks(better, (states, actions), env.state_size**2)
+        played = jax.vmap(partial(pods_jax.replay, env))(states, actions)
+        found = pods_jax.improve_batch(env, states, played, method="riccati")
+        return found.actions, found.value
 
     def naive(env, states, actions):
         return jax.lax.map(

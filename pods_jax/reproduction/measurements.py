@@ -46,12 +46,12 @@ def is_indefinite(env: Environment, state: State, actions: jax.Array) -> jax.Arr
 
 
 def jacobians(env: Environment, state: State, trajectory: Trajectory) -> Any:
-    """(T, n, n) and (T, n, A) the derivatives of all steps of a trajectory from `state`, as dense matrices."""
+    """(T, n, n) and (T, A, n): the derivatives of all steps of a trajectory from `state`, dense and transposed."""
     began = starts(state, trajectory.state)
     models = jax.vmap(env.linearize)(began, trajectory.action, trajectory.state)
     size = sum(leaf.size for leaf in jax.tree.leaves(state))
-    rows = jnp.eye(size, dtype=trajectory.action.dtype)
-    return jax.vmap(lambda model: model.pull_back(rows))(models)
+    identity = jnp.eye(size, dtype=trajectory.action.dtype)
+    return jax.vmap(lambda model: model.pull_back(identity))(models)
 
 
 def fastest(program: Callable[..., Any], *inputs: Any) -> float:

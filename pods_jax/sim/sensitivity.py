@@ -38,32 +38,30 @@ class StepDerivative:
     action: jax.Array  # (n, A) dv+/da, the handles' way during the step included
     time_step: float = struct.field(pytree_node=False)  # [s]
 
-    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """From rows (r, A + 4 n) to (rows A (r, A + 4 n), rows B (r, A))."""
-        handle, position, velocity, previous_position, previous_velocity = self._split(rows, axis=1)
-        new_velocity = velocity + 2 / 3 * self.time_step * position
-        q, w = position + linalg.product(new_velocity, self.position), linalg.product(new_velocity, self.velocity)
-        by_state = [
-            handle + linalg.product(new_velocity, self.handle),
-            4 / 3 * q + previous_position,
-            4 / 3 * w + previous_velocity,
-            -q / 3,
-            -w / 3,
-        ]
-        return jnp.concatenate(by_state, axis=1), self.time_step * handle + linalg.product(new_velocity, self.action)
+    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """From (A + 4 n, c) to A' by_next (A + 4 n, c) and B' by_next (A, c)."""
+        handle, position, velocity, previous_position, previous_velocity = self._split(by_next)
+        size, num_actions = self.handle.shape
+        # One product with all that the new velocities depend on: four small ones take three times as long.
+        dependence = jnp.concatenate([self.handle, self.position, self.velocity, self.action], axis=1)
+        through = linalg.product(dependence.T, velocity + 2 / 3 * self.time_step * position)
+        by_handle, by_q, w, by_action = jnp.split(through, num_actions + size * np.arange(3))
+        q = position + by_q
+        by_state = [handle + by_handle, 4 / 3 * q + previous_position, 4 / 3 * w + previous_velocity, -q / 3, -w / 3]
+        return jnp.concatenate(by_state), self.time_step * handle + by_action
 
     def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """From (A + 4 n, c), (A, c) to A by_state + B by_action (A + 4 n, c)."""
-        handle, position, velocity, previous_position, previous_velocity = self._split(by_state, axis=0)
+        handle, position, velocity, previous_position, previous_velocity = self._split(by_state)
         q, w = (4 * position - previous_position) / 3, (4 * velocity - previous_velocity) / 3
         new_velocity = self.handle @ handle + self.position @ q + self.velocity @ w + self.action @ by_action
         new_position = q + 2 / 3 * self.time_step * new_velocity
         new_handle = handle + self.time_step * by_action
         return jnp.concatenate([new_handle, new_position, new_velocity, position, velocity])
 
-    def _split(self, values: jax.Array, axis: int) -> list[jax.Array]:
+    def _split(self, values: jax.Array) -> list[jax.Array]:
         size, num_actions = self.handle.shape
-        return jnp.split(values, [num_actions + i * size for i in range(4)], axis=axis)
+        return jnp.split(values, num_actions + size * np.arange(4))
 
 
 def linearize(system: System, state: State, action: jax.Array, next_state: State) -> StepDerivative:

@@ -41,8 +41,8 @@ def hessian_and_gradient(
 
         def step(later, inputs):
             model, by_state, by_action = inputs
-            before, through = model.pull_back((by_state + later).T)
-            return before.T, by_action + through.T
+            before, through = model.pull_back(by_state + later)
+            return before, by_action + through
 
         return jax.lax.scan(step, jnp.zeros_like(by_state[0]), (model, by_state, by_action), reverse=True)[1]
 

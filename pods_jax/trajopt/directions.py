@@ -6,6 +6,7 @@ constraints of the quadratic model: a step that is clipped afterwards points thr
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -74,7 +75,8 @@ def gauss_newton(problem: Problem, damping: float = 0.0) -> Direction:
 
 def riccati(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop."""
-    feedback = solve_lqr(*models(problem), *bounds(problem), damping)
+    steps = (problem.weights, problem.states, problem.actions)
+    feedback = solve_lqr(linear_models(problem), steps, *bounds(problem), damping, partial(quadratic_model, problem))
     return Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
 
 
@@ -180,9 +182,19 @@ def _dense_step(
 
 def models(problem: Problem) -> tuple[LinearModel, Quadratic]:
     """Of all steps: leaves have a leading T."""
-    model = jax.vmap(problem.linearize)(problem.starts, problem.actions, problem.states)
-    cost = jax.vmap(problem.objective.quadratize)(problem.states, problem.actions)
-    return model, jax.vmap(lambda weight, step: jax.tree.map(lambda leaf: weight * leaf, step))(problem.weights, cost)
+    steps = (problem.weights, problem.states, problem.actions)
+    return linear_models(problem), jax.vmap(partial(quadratic_model, problem))(steps)
+
+
+def linear_models(problem: Problem) -> LinearModel:
+    """Of all steps: leaves have a leading T."""
+    return jax.vmap(problem.linearize)(problem.starts, problem.actions, problem.states)
+
+
+def quadratic_model(problem: Problem, step: tuple[jax.Array, jax.Array, jax.Array]) -> Quadratic:
+    """Of the cost of one step: its weight, where it arrives, and its action."""
+    weight, state, action = step
+    return jax.tree.map(lambda leaf: weight * leaf, problem.objective.quadratize(state, action))
 
 
 def _dense_model(problem: Problem, model: LinearModel, cost: Quadratic) -> tuple[jax.Array, jax.Array]:

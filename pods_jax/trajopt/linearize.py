@@ -1,7 +1,7 @@
 """First-order models of one step, ds' = A ds + B da.
 
-A direction never asks for A and B themselves, only for products with them: rows times (A, B) on the way back, and
-(A, B) times columns on the way forward. So a simulator that knows the structure of its step may answer with
+A direction never asks for A and B themselves, only for products with them: of (A', B') on the way back, of (A, B) on
+the way forward. So a simulator that knows the structure of its step may answer with
 something cheaper than two dense matrices; `Linearization` is for those that don't.
 """
 
@@ -16,8 +16,8 @@ from pods_jax.trajopt.objective import Dynamics
 class LinearModel(Protocol):
     """The derivative of one step, a pytree."""
 
-    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """From derivatives by s', rows (r, n), to those by s and a: rows A (r, n), rows B (r, A)."""
+    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """From derivatives by s', (n, c), to those by s and a: A' by_next (n, c), B' by_next (A, c)."""
 
     def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """From derivatives of s and a, (n, c) and (A, c), to those of s': A by_state + B by_action (n, c)."""
@@ -30,9 +30,9 @@ class Linearization:
     A: jax.Array  # (n, n)
     B: jax.Array  # (n, A)
 
-    def pull_back(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
         """See LinearModel."""
-        return rows @ self.A, rows @ self.B
+        return self.A.T @ by_next, self.B.T @ by_next
 
     def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """See LinearModel."""

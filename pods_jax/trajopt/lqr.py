@@ -10,6 +10,9 @@ The change k minimises 1/2 k'Q_aa k + Q_a'k within the limits; the gains K solve
 Q_aa K = -Q_as on the actions that no limit holds and vanish on the others (Tassa, Mansard & Todorov, 2014).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -32,18 +35,23 @@ class Feedback:
 
 def solve_lqr(
     model: LinearModel,
-    cost: Quadratic,
+    steps: Any,
     lower: jax.Array,
     upper: jax.Array,
     damping: float | jax.Array = 0.0,
+    quadratize: Callable[[Any], Quadratic] = lambda cost: cost,
 ) -> Feedback:
-    """The backward pass; leaves of `model` and `cost` have a leading T, lower and upper (T, A) bound the change."""
-    num_actions, size = cost.as_.shape[1:]
-    identity = jnp.eye(num_actions, dtype=cost.aa.dtype)
+    """The backward pass; leaves of `model` and `steps` have a leading T, lower and upper (T, A) bound the change.
+
+    quadratize: the cost of a step, from what `steps` says of it. (n, n) numbers for each step are better not kept.
+    """
+    num_actions = lower.shape[1]
+    identity = jnp.eye(num_actions, dtype=lower.dtype)
 
     def backward(carry, inputs):
         P, p = carry
-        model, cost, lower, upper = inputs
+        model, step, lower, upper = inputs
+        cost = quadratize(step)
         Q_ss, Q_as, Q_aa, Q_s, Q_a = _pull_back(model, cost, P + cost.ss, p + cost.s)
         damped = Q_aa + damping * identity
         solution = minimize_in_box(damped, Q_a, lower, upper)
@@ -53,22 +61,23 @@ def solve_lqr(
         p = Q_s + gains.T @ (Q_aa @ change + Q_a) + Q_as.T @ change
         return ((P + P.T) / 2, p), Feedback(change, gains, Q_aa, Q_a @ change)
 
-    start = (jnp.zeros((size, size), cost.ss.dtype), jnp.zeros(size, cost.ss.dtype))
-    feedback = jax.lax.scan(backward, start, (model, cost, lower, upper), reverse=True)[1]
+    gradient = jax.eval_shape(lambda steps: jax.vmap(quadratize)(steps).s, steps)
+    size = gradient.shape[1]
+    start = (jnp.zeros((size, size), gradient.dtype), jnp.zeros(size, gradient.dtype))
+    feedback = jax.lax.scan(backward, start, (model, steps, lower, upper), reverse=True)[1]
     return feedback.replace(slope=jnp.sum(feedback.slope))
 
 
 def _pull_back(model: LinearModel, cost: Quadratic, M: jax.Array, m: jax.Array) -> tuple[jax.Array, ...]:
     """(Q_ss, Q_as, Q_aa, Q_s, Q_a) of one step from the cost to go (M, m) in its next state."""
-    size, num_actions = M.shape[0], cost.aa.shape[0]
-    MA, MB = model.pull_back(M)
-    rows = jnp.concatenate([MA.T, MB.T, cost.as_, m[None]])
-    by_state, by_action = model.pull_back(rows)
-    ends = [size, size + num_actions, size + 2 * num_actions]
-    Q_ss, BMA, coupling_s, Q_s = jnp.split(by_state, ends)
-    _, BMB, coupling_a, Bm = jnp.split(by_action, ends)
+    num_actions = cost.aa.shape[0]
+    AM, BM = model.pull_back(M)
+    Q_ss, _ = model.pull_back(AM.T)
+    by_state, by_action = model.pull_back(jnp.concatenate([BM.T, cost.as_.T, m[:, None]], axis=1))
+    AMB, coupling_s, Q_s = jnp.split(by_state, [num_actions, 2 * num_actions], axis=1)
+    BMB, coupling_a, Bm = jnp.split(by_action, [num_actions, 2 * num_actions], axis=1)
     Q_aa = cost.aa + BMB + coupling_a + coupling_a.T
-    return Q_ss, BMA + coupling_s, Q_aa, Q_s[0], cost.a + Bm[0]
+    return Q_ss, (AMB + coupling_s).T, Q_aa, Q_s[:, 0], cost.a + Bm[:, 0]
 
 
 def _gains(Q_aa: jax.Array, Q_as: jax.Array, free: jax.Array) -> jax.Array:

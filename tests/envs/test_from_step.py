@@ -9,7 +9,7 @@ import pytest
 
 from pods_jax import InputError, algorithms, envs, evaluate, train
 from pods_jax.evaluation import make_test_bed
-from pods_jax.rollout import optimize
+from pods_jax.improvement import optimize
 
 TIME_STEP, HORIZON = 0.1, 20
 WEIGHTS = np.array([1.0, 0.3, 0.3])  # of position, velocity and action, squared in the cost

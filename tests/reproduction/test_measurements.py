@@ -20,8 +20,8 @@ def test_jacobians_are_those_of_the_steps():
     env = make_linear()
     state = jnp.array([0.3, -0.2])
     by_state, by_action = measurements.jacobians(env, state, replay(env, state, jnp.zeros((env.horizon, 1))))
-    np.testing.assert_allclose(by_state, np.broadcast_to(A, by_state.shape))
-    np.testing.assert_allclose(by_action, np.broadcast_to(B, by_action.shape))
+    np.testing.assert_allclose(by_state, np.broadcast_to(A.T, by_state.shape))
+    np.testing.assert_allclose(by_action, np.broadcast_to(B.T, by_action.shape))
 
 
 @pytest.mark.slow

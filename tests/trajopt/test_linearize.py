@@ -85,8 +85,8 @@ def test_linear_dynamics_are_their_own_linearization():
 def test_products_with_the_model_are_products_with_its_matrices():
     A, B, dynamics = linear_toy()
     model = linearize(dynamics, jnp.zeros(3), jnp.zeros(2))
-    rows, columns, inputs = (np.random.default_rng(1).normal(size=shape) for shape in ((4, 3), (3, 5), (2, 5)))
-    by_state, by_action = model.pull_back(rows)
-    np.testing.assert_allclose(by_state, rows @ A, atol=1e-14)
-    np.testing.assert_allclose(by_action, rows @ B, atol=1e-14)
+    by_next, columns, inputs = (np.random.default_rng(1).normal(size=shape) for shape in ((3, 4), (3, 5), (2, 5)))
+    by_state, by_action = model.pull_back(by_next)
+    np.testing.assert_allclose(by_state, A.T @ by_next, atol=1e-14)
+    np.testing.assert_allclose(by_action, B.T @ by_next, atol=1e-14)
     np.testing.assert_allclose(model.push_forward(columns, inputs), A @ columns + B @ inputs, atol=1e-14)
