@@ -120,22 +120,23 @@ def improve_batch(
 ) -> Improvement:
     """`improve_trajectory` for many of them, leaves (k, ...), as fast as the device can.
 
-    Line searches of all of them go together. Directions, whose matrices are large, are found for as many at once as
-    caches hold, or for chunk_size of them if that is not 0; see `memory.at_once`.
+    Directions, whose matrices are large, are found for as many at once as caches hold, or for chunk_size of them if
+    that is not 0; line searches, each as long as its slowest, for more of them: see `memory.at_once`.
     """
 
     def find(pair):
         state, trajectory = pair
         return _find(env, state, trajectory.action, trajectory.state, method, damping)
 
-    def follow(state, trajectory, direction):
+    def follow(triple):
+        state, trajectory, direction = triple
         value = jnp.sum(trajectory.reward)
         return _follow(env, state, trajectory.action, trajectory.state, value, method, direction)
 
     horizon, num_actions = trajectories.action.shape[1:]
     size = horizon * num_actions if method in directions.DENSE else env.state_size
     found = memory.in_chunks(find, (states, trajectories), size**2, chunk_size)
-    return jax.vmap(follow)(states, trajectories, found)
+    return memory.in_chunks(follow, (states, trajectories, found), 1)
 
 
 def _improve(

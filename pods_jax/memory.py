@@ -11,7 +11,7 @@ from pods_jax.checks import InputError
 _PARTS = ("argument", "output", "temp", "generated_code")
 
 
-NEAR_BY, MOST = 2**18, 500
+NEAR_BY, MOST = 2**19, 500
 """On a CPU: so many numbers of one kind are kept in caches, and more rollouts than that gain nothing at once."""
 
 

@@ -98,12 +98,12 @@ def test_a_batch_in_chunks_is_improved_like_its_trajectories_one_by_one(env, met
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-9, atol=1e-9)
 
 
-def test_only_directions_are_found_in_chunks(env, monkeypatch):
+def test_directions_are_found_in_smaller_chunks_than_line_searches(env, monkeypatch):
     """Their matrices are what does not fit into caches."""
     seen = []
     in_chunks = memory.in_chunks
 
-    def spy(function, inputs, numbers, chosen):
+    def spy(function, inputs, numbers, chosen=0):
         found = in_chunks(function, inputs, numbers, chosen)
         seen.append((type(found).__name__, numbers, chosen))
         return found
@@ -111,9 +111,9 @@ def test_only_directions_are_found_in_chunks(env, monkeypatch):
     monkeypatch.setattr(memory, "in_chunks", spy)
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(7), 3))
     played = jax.vmap(lambda state: replay(env, state, jnp.zeros((HORIZON, 1))))(states)
-    improve_batch(env, states, played, method="riccati", chunk_size=3)
-    improve_batch(env, states, played, method="gauss_newton", chunk_size=3)
-    assert seen == [("Direction", env.state_size**2, 3), ("Direction", HORIZON**2, 3)]
+    for method, size in (("riccati", env.state_size), ("gauss_newton", HORIZON)):
+        improve_batch(env, states, played, method=method, chunk_size=3)
+        assert seen[-2:] == [("Direction", size**2, 3), ("Improvement", 1, 0)]
 
 
 def test_an_unknown_method_is_refused_with_the_closest_name(env, state, actions):

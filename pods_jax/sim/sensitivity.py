@@ -43,8 +43,8 @@ class StepDerivative:
         handle, position, velocity, previous_position, previous_velocity = self._split(by_next)
         size, num_actions = self.handle.shape
         # One product with all that the new velocities depend on: four small ones take three times as long.
-        dependence = jnp.concatenate([self.handle, self.position, self.velocity, self.action], axis=1)
-        through = linalg.product(dependence.T, velocity + 2 / 3 * self.time_step * position)
+        dependence = jnp.concatenate([self.handle.T, self.position.T, self.velocity.T, self.action.T])
+        through = linalg.product(dependence, velocity + 2 / 3 * self.time_step * position)
         by_handle, by_q, w, by_action = jnp.split(through, num_actions + size * np.arange(3))
         q = position + by_q
         by_state = [handle + by_handle, 4 / 3 * q + previous_position, 4 / 3 * w + previous_velocity, -q / 3, -w / 3]
