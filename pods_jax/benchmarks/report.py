@@ -85,6 +85,7 @@ def figure(records: Sequence[dict[str, Any]]) -> Figure:
     colors = ["C0" if record["form"] == "pods_jax" else "C1" for record in records]
     axes.barh(range(len(records)), [record["steps_per_second"] for record in records], color=colors)
     axes.set_yticks(range(len(records)), labels, fontsize=7)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="time steps per second (blue: pods_jax, orange: what it is compared with)")
     axes.set_title(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores", fontsize=9)
