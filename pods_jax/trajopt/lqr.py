@@ -71,7 +71,7 @@ def solve_lqr(
 def _pull_back(model: LinearModel, cost: Quadratic, M: jax.Array, m: jax.Array) -> tuple[jax.Array, ...]:
     """(Q_ss, Q_as, Q_aa, Q_s, Q_a) of one step from the cost to go (M, m) in its next state."""
     num_actions = cost.aa.shape[0]
-    AM, BM = model.pull_back(M)
+    AM, BM = model.pull_back(M)  # A'M and B'M, whose transposes are MA and MB
     Q_ss, _ = model.pull_back(AM.T)
     by_state, by_action = model.pull_back(jnp.concatenate([BM.T, cost.as_.T, m[:, None]], axis=1))
     AMB, coupling_s, Q_s = jnp.split(by_state, [num_actions, 2 * num_actions], axis=1)
