@@ -1,5 +1,6 @@
 import pytest
 
+from configs import rope, space
 from pods_jax import InputError, algorithms, envs
 from pods_jax.configuration import check
 from pods_jax.reproduction import scales, tuning
@@ -30,6 +31,26 @@ def test_settings_that_are_tried_are_valid_and_differ_in_one_from_the_usual(vari
     config, whole = (scales.configuration(scale, scale.rows[0], name, 0) for name in (variant, baseline))
     assert 0.25 * whole["num_epochs"] < config["num_epochs"] < 0.4 * whole["num_epochs"]
     assert config["num_epochs"] % config["evaluate_every"] == 0
+
+
+@pytest.mark.parametrize(("row", "config"), [(("rope_3d", "stop"), rope), (("pendulum_3d", "stop"), space)])
+def test_pods_is_compared_with_the_settings_that_users_are_given(row, config):
+    given = config.get_config().algorithm.to_dict() | {"batch_size": 500}
+    compared = scales.configuration(scales.get("cpu"), row, "PODS 500", 0)["algorithm"]
+    assert algorithms.settings("pods") | compared == given
+
+
+@pytest.mark.parametrize("environment", scales.IN_SPACE)
+def test_what_is_chosen_for_an_environment_yields_to_what_makes_a_variant(environment):
+    scale, row = scales.get("cpu"), (environment, "stop")
+    as_printed = scales.configuration(scale, row, "Algorithm 1", 0)["algorithm"]
+    usual, as_it_is, tried = (
+        scales.configuration(scale, row, variant, 0)["algorithm"]
+        for variant in ("SAC", f"SAC ({tuning.AS_IT_IS})", "SAC (discount 0.99)")
+    )
+    assert "gradient_steps" not in as_printed
+    assert usual == as_it_is
+    assert (usual["discount"], tried["discount"]) == (0.95, 0.99)
 
 
 def test_every_algorithm_is_compared_and_variants_without_one_are_left_out():
