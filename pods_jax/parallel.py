@@ -68,6 +68,13 @@ def spread(tree: Any) -> Any:
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(AXIS))
 
 
+def dealt(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """The same arrays (k, ...), an equal part of each on each of the devices, as `divided` takes them."""
+    if len(devices) < 2:
+        return tree
+    return jax.device_put(tree, jax.sharding.NamedSharding(_mesh(devices), PartitionSpec(AXIS)))
+
+
 def copied(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """The same arrays on each of the devices; if these belong to several processes, each has the arrays already."""
     if len(devices) < 2:

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("plain",),
     ("checks", "types", "unroll", "digests", "interruption", "manifest", "gpu"),
-    ("linalg", "parallel", "processes"),
+    ("linalg", "parallel", "processes", "cores"),
     ("sim", "trajopt", "networks", "fitting", "memory"),
     ("envs",),
     ("rollout",),

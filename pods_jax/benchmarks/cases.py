@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 
 import pods_jax
-from pods_jax import algorithms, envs
+from pods_jax import algorithms, envs, parallel
 from pods_jax.benchmarks import peers, textbook
-from pods_jax.benchmarks.measure import least_seconds, measure
+from pods_jax.benchmarks.measure import Program, least_seconds, measure
 from pods_jax.envs.environment import Environment
 from pods_jax.rollout import starts
 
 AT_ONCE = 250
 """On a CPU, so many rollouts have their dense sensitivities in memory at once in the textbook form; elsewhere all."""
 
-Program = tuple[Callable[..., Any], tuple[Any, ...]]
+OURS = "pods_jax"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def simulate(env: Environment, batch: int, beside: str) -> dict[str, Program]:
         label = (
             f"MJX, {matched.num_substeps} substeps (error {matched.their_error:.2g} m, ours {matched.error:.2g} m)"
         )
-        return {"pods_jax": (ours, args), label: (theirs, (*args[1:], matched.num_substeps))}
+        return {OURS: Program(ours, args), label: Program(theirs, (*args[1:], matched.num_substeps))}
     return chosen(beside, ours, args, naive, args)
 
 
@@ -111,13 +111,25 @@ def epoch(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     """One epoch of PODS with its default settings: improvement, regression, guard."""
     del beside  # the textbook has no epochs
     algorithm = algorithms.make("pods", env, batch_size=batch, guard_size=min(200, batch))
-    return {"pods_jax": (algorithm.update, (jax.jit(algorithm.init)(jax.random.key(0)),))}
+    return {OURS: Program(algorithm.update, (jax.jit(algorithm.init)(jax.random.key(0)),))}
 
 
 def chosen(beside: str, ours: Any, args: Any, naive: Any, naive_args: Any) -> dict[str, Program]:
     """Our program, and the textbook's if that is asked for."""
-    programs: dict[str, Program] = {"pods_jax": (ours, args)}
-    return programs | ({"textbook": (naive, naive_args)} if beside == "textbook" else {})
+    programs = {OURS: Program(ours, args)}
+    return programs | ({"textbook": Program(naive, naive_args)} if beside == "textbook" else {})
+
+
+def shared(program: Program, quantity: str, devices: Sequence[jax.Device]) -> Program:
+    """The same, its rollouts divided among devices; an epoch divides them by itself."""
+    if quantity == "epoch":
+        return Program(program.function, parallel.copied(program.args, devices), devices)
+    env, *batch = program.args
+
+    def share(env, batch):
+        return parallel.divided(lambda env, batch: program.function(env, *batch))(env, batch)
+
+    return Program(share, (parallel.copied(env, devices), parallel.dealt(batch, devices)), devices)
 
 
 def textbook_at_once(batch: int) -> int:
@@ -164,18 +176,26 @@ def suites(environments: Sequence[str] = PENDULUMS_AND_ROPE[:1]) -> dict[str, li
     }
 
 
-def records(cases: Iterable[Case], limits: Mapping[str, float], budget: float) -> Iterator[dict[str, Any]]:
-    """Measures the cases one after the other; one record, a flat dictionary, for each form of each."""
+def records(
+    cases: Iterable[Case], limits: Mapping[str, float], budget: float, devices: Sequence[jax.Device] = ()
+) -> Iterator[dict[str, Any]]:
+    """Measures the cases one after the other; one record, a flat dictionary, for each form of each.
+
+    devices: if there are several, they are also measured together.
+    """
     for case in cases:
         env = case.make()
         programs = PROGRAMS[case.quantity](env, case.batch, case.beside)
-        timings = measure(programs, budget)
+        forms = {OURS: programs[OURS]}
+        if len(devices) > 1 and case.batch % len(devices) == 0:
+            forms[f"{OURS}, {len(devices)} devices"] = shared(programs[OURS], case.quantity, devices)
+        timings = measure(forms | programs, budget)
+        others = [timing.seconds for form, timing in timings.items() if form not in forms]
         for form, timing in timings.items():
             record = dataclasses.asdict(case) | {"form": form, "task": env.task} | dataclasses.asdict(timing)
             record |= {"steps_per_second": case.batch * case.horizon / timing.seconds}
             record |= {"times_faster": None, "fraction_of_limit": None}
-            if form == "pods_jax":
-                others = [other.seconds for name, other in timings.items() if name != form]
+            if form in forms:
                 record["times_faster"] = others[0] / timing.seconds if others else None
-                record["fraction_of_limit"] = least_seconds(*programs[form], limits) / timing.seconds
+                record["fraction_of_limit"] = least_seconds(programs[OURS], limits) / timing.seconds
             yield record

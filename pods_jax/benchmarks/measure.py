@@ -2,15 +2,23 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from pods_jax import memory
+from pods_jax import memory, parallel
 from pods_jax.benchmarks import count
+
+
+class Program(NamedTuple):
+    """What is measured: a function, its arguments, and the devices that share its rollouts, if there are several."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    devices: Sequence[jax.Device] = ()
 
 
 @dataclass(frozen=True)
@@ -25,23 +33,24 @@ class Timing:
     memory: int  # [bytes]
 
 
-def measure(programs: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]], budget: float) -> dict[str, Timing]:
-    """Times each program (function, arguments) of a mapping; `budget` [s] is for all runs after the first together.
+def measure(programs: Mapping[str, Program], budget: float) -> dict[str, Timing]:
+    """Times each program of a mapping; `budget` [s] is for all runs after the first together.
 
     Each is compiled and run once, uncounted, and then they run in turn, at least twice.
     """
     compiled, compile_seconds, expected = {}, {}, 0.0
-    for name, (function, args) in programs.items():
+    for name, program in programs.items():
         started = time.perf_counter()
-        compiled[name] = jax.jit(function).lower(*args).compile()
+        with parallel.on(program.devices):
+            compiled[name] = jax.jit(program.function).lower(*program.args).compile()
         compile_seconds[name] = time.perf_counter() - started
-        jax.block_until_ready(compiled[name](*args))
-        expected += run(compiled[name], args)
+        jax.block_until_ready(compiled[name](*program.args))
+        expected += run(compiled[name], program.args)
     repeats = max(2, min(20, int(budget / expected)))
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(repeats):
-        for name, (_, args) in programs.items():
-            seconds[name].append(run(compiled[name], args))
+        for name, program in programs.items():
+            seconds[name].append(run(compiled[name], program.args))
     return {
         name: Timing(
             seconds=statistics.median(taken),
@@ -62,8 +71,9 @@ def run(program: Callable[..., Any], args: tuple[Any, ...]) -> float:
     return time.perf_counter() - started
 
 
-def least_seconds(function: Callable[..., Any], args: tuple[Any, ...], limits: Mapping[str, float]) -> float:
+def least_seconds(program: Program, limits: Mapping[str, float]) -> float:
     """[s] below which a machine with such `limits` cannot do the same operations, nor read and write what it must."""
+    function, args, _ = program
     moved = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((args, jax.eval_shape(function, *args))))
     computing = count.operations(function, *args) / limits["operations_per_second"]
     return max(computing, moved / limits["bytes_per_second"])
@@ -78,10 +88,10 @@ def limits() -> dict[str, float]:
     def multiply_and_add(x):
         return jax.lax.fori_loop(0, 1000, lambda _, x: _polynomial(x), x)
 
-    programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "vectors": (multiply_and_add, (small,)),
-        "matrices": (lambda x: jnp.matmul(x, x, precision="highest"), (square,)),
-        "move": (lambda x: x + 1.0, (large,)),
+    programs = {
+        "vectors": Program(multiply_and_add, (small,)),
+        "matrices": Program(lambda x: jnp.matmul(x, x, precision="highest"), (square,)),
+        "move": Program(lambda x: x + 1.0, (large,)),
     }
     taken = {name: timing.fastest for name, timing in measure(programs, budget=2.0).items()}
     vectors = 1000 * 2 * DEGREE * small.size / taken["vectors"]

@@ -82,7 +82,7 @@ def figure(records: Sequence[dict[str, Any]]) -> Figure:
     result = Figure(figsize=(9, 0.9 + 0.28 * len(records)), layout="constrained")
     axes = result.subplots()
     labels = [" ".join((*row(record)[:2], f"k={record['batch']}", f"T={record['horizon']}")) for record in records]
-    colors = ["C0" if record["form"] == "pods_jax" else "C1" for record in records]
+    colors = ["C0" if record["form"].startswith("pods_jax") else "C1" for record in records]
     axes.barh(range(len(records)), [record["steps_per_second"] for record in records], color=colors)
     axes.set_yticks(range(len(records)), labels, fontsize=7)
     axes.margins(y=0.01)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import checks, cli, envs
+from pods_jax import checks, cli, cores, envs, parallel
 from pods_jax.benchmarks import cases, measure, report
 
 
@@ -23,19 +23,24 @@ def main(argv: Sequence[str]) -> int:
         flag_values=values,
     )
     out = flags.DEFINE_string("out", "benchmark.json", "Records; .md and .png beside.", flag_values=values)
+    num_devices = flags.DEFINE_integer(
+        "num_devices", 1, "Measure also so many devices together, without a GPU cores; 0: all.", flag_values=values
+    )
     budget = flags.DEFINE_float("budget", 10.0, "Seconds that the runs of a case may take.", flag_values=values)
 
     def command() -> None:
         for name in environments.value:
             checks.choice("environments", name, envs.names())
+        devices = parallel.choose(num_devices.value)
         known = cases.suites(environments.value)
         chosen = [case for name in suites.value for case in known[checks.choice("suites", name, known)]]
         limits, path, records = measure.limits(), pathlib.Path(out.value), []
         choices = f"--suites={','.join(suites.value)} --environments={','.join(environments.value)}"
-        for record in cases.records(chosen, limits, budget.value):
+        choices += f" --num_devices={num_devices.value}" if len(devices) > 1 else ""
+        for record in cases.records(chosen, limits, budget.value, devices):
             print(" | ".join(report.row(record)), flush=True)
             records.append(record)
             report.write(path, records, limits, f"python scripts/benchmark.py {choices}")
         report.figure(records).savefig(path.with_suffix(".png"), dpi=120)
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    return cli.run(command, values, argv, about=str(__doc__), connect=lambda: cores.as_devices(num_devices.value))

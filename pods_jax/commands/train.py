@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from pods_jax import cli, experiment, processes, rehearsal
+from pods_jax import cli, cores, experiment, processes, rehearsal
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,10 @@ def main(argv: Sequence[str]) -> int:
         "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
     )
     num_devices = flags.DEFINE_integer(
-        "num_devices", 1, "Devices of each process that share the rollouts; 0 takes all.", flag_values=values
+        "num_devices",
+        1,
+        "Devices of each process that share the rollouts, without a GPU cores; 0 takes all.",
+        flag_values=values,
     )
     profile_epochs = flags.DEFINE_integer(
         "profile_epochs", 0, "Leave a trace of so many epochs below --workdir.", flag_values=values
@@ -52,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
             )
 
     def connect() -> None:
+        cores.as_devices(num_devices.value)
         processes.connect(address.value, num_processes.value, process_id.value)
 
     return cli.run(command, values, argv, about=str(__doc__), connect=connect)

@@ -1,9 +1,27 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
 from pods_jax.benchmarks import cases
 from scripts import benchmark
+from tests.faults.processes import environment
+
+ON_TWO_DEVICES = """
+import jax, numpy as np
+from pods_jax import parallel
+from pods_jax.benchmarks import cases
+
+case, limits = cases.Case("simulate", "pendulum_2d", 4, 3), {"operations_per_second": 1e9, "bytes_per_second": 1e9}
+program = cases.simulate(case.make(), case.batch, "")[cases.OURS]
+divided = cases.shared(program, case.quantity, jax.devices())
+with parallel.on(divided.devices):
+    found = jax.jit(divided.function)(*divided.args)
+np.testing.assert_allclose(found, jax.jit(program.function)(*program.args), rtol=1e-12)
+assert len(found.sharding.device_set) == 2
+print(*(record["form"] for record in cases.records([case], limits, 0.1, jax.devices())), sep="; ")
+"""
 
 
 @pytest.mark.slow
@@ -37,3 +55,10 @@ def test_every_case_is_one_that_can_be_made():
         for case in suite:
             assert case.quantity in cases.PROGRAMS
             assert case.make().horizon == case.horizon
+
+
+def test_two_devices_are_measured_beside_one_and_find_the_same():
+    command = [sys.executable, "-c", ON_TWO_DEVICES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment(num_devices=2))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "pods_jax; pods_jax, 2 devices\n"
