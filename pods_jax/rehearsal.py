@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from pods_jax import checkpoints, memory
+from pods_jax import checkpoints, memory, parallel
 from pods_jax.experiment import fresh_state
 from pods_jax.preparation import prepare
 from pods_jax.progress import clock, make_console
@@ -20,18 +20,22 @@ def rehearse(
     workdir: str | os.PathLike[str],
     console: Console | None = None,
     resume: str = "auto",
+    num_devices: int = 1,
 ) -> dict[str, float]:
     """Prints and returns what a training would need: seconds to compile and per epoch, bytes of memory.
 
+    num_devices: among so many devices rollouts are divided, 0 takes all.
     Raises InputError or CheckpointError as the training would.
     """
     console = console or make_console()
     configuration, folder = prepare(config, workdir, resume)
+    devices = parallel.choose(num_devices)
     started = time.perf_counter()
-    state = fresh_state(configuration)
-    program = compile_chunk(configuration.algorithm, configuration.evaluate_every)
+    with parallel.on(devices):  # refuses what cannot be divided among them
+        state = parallel.copied(fresh_state(configuration), devices)
+    program = compile_chunk(configuration.algorithm, configuration.evaluate_every, devices)
     compiled = time.perf_counter()
-    size = memory.check(program.run, jax.devices()[0])
+    size = memory.check(program.run, devices[0])
     started_epoch = time.perf_counter()
     jax.block_until_ready(program.run(state, 1))
     seconds = time.perf_counter() - started_epoch
@@ -39,6 +43,6 @@ def rehearse(
     left = configuration.num_epochs - done
     console.print(f"compiled in {compiled - started:.1f} s; an epoch takes {seconds:.2f} s", markup=False)
     console.print(f"{left} epochs take about {clock(left * seconds)}, evaluations not counted", markup=False)
-    console.print(f"an epoch needs {size / 1e9:.2f} GB of memory on {jax.devices()[0]}", markup=False)
+    console.print(f"an epoch needs {size / 1e9:.2f} GB of memory on {devices[0]}", markup=False)
     console.print(f"nothing was written to {folder.path}", markup=False)
     return {"compile_seconds": compiled - started, "seconds_per_epoch": seconds, "memory_bytes": size}

@@ -44,7 +44,9 @@ def main(argv: Sequence[str]) -> int:
 
     def command() -> None:
         if dry_run.value:
-            rehearsal.rehearse(cli.config_dict(config), workdir.value, resume=resume.value)
+            rehearsal.rehearse(
+                cli.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value
+            )
         else:
             experiment.run(
                 cli.config_dict(config),

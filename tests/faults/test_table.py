@@ -238,6 +238,7 @@ FAULTS = (
     Fault(0, "the best checkpoint", ("evaluate", "--workdir={run}", "--checkpoint=best"), '"epoch": 2', 0),
     Fault(0, "an earlier checkpoint", ("evaluate", "--workdir={run}", "--checkpoint=1"), '"epoch": 1', 0),
     Fault(0, "a dry run", (*NEW, "--dry_run"), "nothing was written", 0),
+    Fault(0, "a dry run on too many devices", (*NEW, "--dry_run", "--num_devices=1000"), "num_devices = 1000", 2),
     Fault(0, "a dry run of mistakes", (*NEW, "--dry_run", "--config.env.horizon=0"), "config.env.horizon = 0", 2),
     Fault(0, "a sick environment's name", ("check", "--env=pendulm_2d"), "did you mean 'pendulum_2d'", 2),
 )
