@@ -45,6 +45,8 @@ CLOTH_VARIANTS: dict[str, dict[str, Any]] = {
 """Batches of the sheet, for figure 6."""
 
 IN_SPACE = ("pendulum_3d", "double_pendulum_3d")
+"""Pendulums whose handle moves in all directions."""
+
 ON_THE_ROPE = {"standardize": True, "learning_rate": 3e-3, "gradient_steps": 100, "minibatch_size": 4096}
 """What PODS needs there, as in configs/rope.py."""
 
