@@ -1,9 +1,11 @@
 """Learning curves of trainings side by side: gaps to the best optimum known, when they close, how far returns fall.
 
 A record holds one training in plain Python, ready for JSON (`pods_jax.reproduction.records`): the return at each look
-at the policy, the epochs, steps and seconds until then, and the final evaluation.
+at the policy, the epochs, steps and seconds until then, and the final evaluation. Where they were measured, `best`
+holds the same quantities of the best actions.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +14,15 @@ import numpy as np
 Record = Mapping[str, Any]
 
 
-def common_optimum(records: Sequence[Record]) -> float:
-    """The best mean return that any evaluation of the same task found, the J* of all their gaps."""
-    return max(record["final"]["optimum_mean"] for record in records)
+def best_known(records: Sequence[Record], quantity: str = "return") -> float:
+    """What the best actions for one task do, NaN if it was not measured.
+
+    The return is the best mean that any evaluation found, or a search without a policy: the J* of all their gaps.
+    """
+    measured = [record["best"] for record in records if "best" in record]
+    if quantity != "return":
+        return float(measured[0][quantity]) if measured else math.nan
+    return max([record["final"]["optimum_mean"] for record in records] + [best["return_mean"] for best in measured])
 
 
 def gaps(record: Record, optimum: float) -> np.ndarray:

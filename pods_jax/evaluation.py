@@ -6,6 +6,7 @@ knowledge of anybody's constants.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from flax import struct
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement, optimize
-from pods_jax.rollout import as_pytree, rollout, starts
+from pods_jax.rollout import as_pytree, replay, rollout, starts
 from pods_jax.types import Policy, Trajectory
 
 TEST_BED_NAME = 0x7E57BED
@@ -90,8 +91,19 @@ def gap(optimum: jax.Array, value: jax.Array) -> jax.Array:
     return (optimum - value) / jnp.maximum(jnp.abs(optimum), jnp.finfo(optimum.dtype).tiny)
 
 
+def evaluate_actions(env: Environment, states: Any, actions: jax.Array) -> dict[str, float]:
+    """The metrics of `evaluate` that need no optimum, of actions (k, T, A) taken from k states whatever happens."""
+    trajectories = jax.vmap(partial(replay, env))(states, actions)
+    return _as_floats(_summarize(env, states, trajectories))
+
+
 def optima(env: Environment, states: Any, actions: jax.Array) -> jax.Array:
-    """(k,) the returns of the local optima reached from actions (k, T, A); never below theirs.
+    """(k,) the returns of the local optima reached from actions (k, T, A); never below theirs."""
+    return best_actions(env, states, actions)[1]
+
+
+def best_actions(env: Environment, states: Any, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(k, T, A) and (k,) the local optima reached from actions (k, T, A), and their returns.
 
     A batch under `vmap` waits for its slowest member, so the search goes in rounds of a few steps, and those that
     have converged drop out in between.
@@ -108,7 +120,7 @@ def optima(env: Environment, states: Any, actions: jax.Array) -> jax.Array:
             better, done = _search(env, initial, best[padded])
             best[padded], values[padded], converged[padded] = better.actions, better.value, done
         pending = pending[~converged[pending]]
-    return jnp.asarray(values)
+    return jnp.asarray(best), jnp.asarray(values)
 
 
 @jax.jit
@@ -120,6 +132,10 @@ def _numbers(env: Environment, test_bed: TestBed, trajectories: Trajectory) -> d
     summary = _summarize(env, test_bed.states, trajectories)
     summary["optimum_mean"] = jnp.mean(test_bed.optimum)
     summary["optimality_gap"] = gap(summary["optimum_mean"], summary["return_mean"])
+    return _as_floats(summary)
+
+
+def _as_floats(summary: dict[str, jax.Array]) -> dict[str, float]:
     return {name: float(value) for name, value in summary.items()}
 
 

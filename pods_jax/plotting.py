@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax.typing import ArrayLike
 
-from pods_jax.comparison import common_optimum, gaps
+from pods_jax.comparison import best_known, gaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, panel in zip(grid.flat, panels, strict=False):
         chosen = [record for record in records if (record["environment"], record["task"]) == panel]
-        optimum = common_optimum(chosen)
+        optimum = best_known(chosen)
         axes.set_title(" / ".join(panel), fontsize="medium")
         for record in chosen:
             color = f"C{variants.index(record['variant'])}"
@@ -100,8 +100,8 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
     """Draws a quantity of the test bed against the simulated steps, one panel for each environment and task.
 
     records: of `pods_jax.reproduction`. A line is the mean over the seeds of a variant; its band is half a standard
-    deviation of the bed, on the upper side only, as in the figures of the paper. The dashed line of a panel of
-    returns is the best return there is, by trajectory optimization.
+    deviation of the bed, on the upper side only, as in the figures of the paper. The dashed line of a panel is of the
+    best actions there are, by trajectory optimization.
     """
     from matplotlib.figure import Figure
 
@@ -115,8 +115,8 @@ def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: boo
         chosen = [record for record in records if (record["environment"], record["task"]) == panel]
         for index, variant in enumerate(variants):
             _draw_variant(axes, [record for record in chosen if record["variant"] == variant], quantity, f"C{index}")
-        optimum = common_optimum(chosen)
-        if quantity == "return" and np.isfinite(optimum):
+        optimum = best_known(chosen, quantity)
+        if np.isfinite(optimum):
             axes.axhline(optimum, color="black", linestyle="--", linewidth=1.0)
         axes.set(xlabel="simulated steps", ylabel=quantity.replace("_", " "), xscale="log")
         axes.set_title(" / ".join(panel), fontsize="medium")

@@ -3,7 +3,7 @@ import pytest
 
 from pods_jax import plotting
 from pods_jax.comparison import (
-    common_optimum,
+    best_known,
     epochs_until,
     gaps,
     largest_fall,
@@ -22,7 +22,9 @@ BETTER = RECORD | {"variant": "first order", "final": {"optimum_mean": -10.0, "o
 
 
 def test_gaps_refer_to_the_best_optimum_of_the_task():
-    assert common_optimum([RECORD, BETTER]) == -10.0
+    assert best_known([RECORD, BETTER]) == -10.0
+    assert best_known([RECORD, BETTER | {"best": {"return_mean": -9.5}}]) == -9.5
+    assert best_known([RECORD, BETTER | {"best": {"return_mean": -10.5}}]) == -10.0
     np.testing.assert_allclose(gaps(RECORD, -10.0), [1.0, 0.2, 0.23, 0.01])
 
 

@@ -69,6 +69,14 @@ def test_curves_have_a_line_for_each_variant_and_the_optimum():
     assert (np.min(band), np.max(band)) == (-13.0, -10.75)  # half a standard deviation of 0.5, on the upper side
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_curves_of_other_quantities_have_the_line_of_the_best_actions_where_they_were_measured(measured):
+    beside = {"best": {"action_magnitude": 0.7}} if measured else {}
+    (axes,) = plotting.curves([make_record() | beside], "action_magnitude").axes
+    dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert [list(line.get_ydata()) for line in dashed] == ([[0.7, 0.7]] if measured else [])
+
+
 def test_curves_of_variants_that_failed_do_not_flatten_the_others():
     records = [make_record(), make_record("BPTT", (-20.0, -500.0, -300.0)), make_record("PPO", (-20.0, -30.0, -12.0))]
     (axes,) = plotting.curves(records, "return").axes

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from pods_jax.comparison import Record, common_optimum, largest_fall, sooner
+from pods_jax.comparison import Record, best_known, largest_fall, sooner
+from pods_jax.reproduction.endings import less
 from pods_jax.reproduction.paper import TABLE_1
 from pods_jax.reproduction.report import Claim, close, final, groups, spread, title
+from pods_jax.reproduction.scales import OURS
 from pods_jax.reproduction.tuning import tuned
 
-OURS, BASELINES = "PODS 500", ("SAC", "PPO", "GPS", "BPTT", "SHAC")
+BASELINES = ("SAC", "PPO", "GPS", "BPTT", "SHAC")
 
 SAMPLING_IS_CHEAP = "here a step of the simulator takes well under a microsecond in a batch, so sampling is cheap"
 GRADIENTS_ARE_TAME = "gradients stay bounded here: implicit steps, a tanh output, a clipped norm, a falling rate"
@@ -54,7 +56,7 @@ def fair(records: Sequence[Record]) -> list[Claim]:
     """SAC and PPO are no straw men: they reach most of what there is to gain over the untrained policy."""
     found = []
     for row, group in groups(records).items():
-        optimum = common_optimum([record for members in group.values() for record in members])
+        optimum = best_known([record for members in group.values() for record in members])
         for baseline in ("SAC", "PPO"):
             if baseline in group:
                 untrained = np.array([record["return"][0] for record in group[baseline]])
@@ -142,20 +144,6 @@ def monotone(records: Sequence[Record]) -> list[Claim]:
     return found
 
 
-def terminal(quantity: str, statement: str, factor: float) -> Callable[[Sequence[Record]], list[Claim]]:
-    """A claim that PODS ends with less of a quantity than PPO and SAC: less than a share `factor` of theirs."""
-
-    def claim(records: Sequence[Record]) -> list[Claim]:
-        found = []
-        for baseline in ("SAC", "PPO"):
-            found += _pairs(
-                records, OURS, baseline, quantity, lambda one, other: one <= factor * other, statement, "not known"
-            )
-        return found
-
-    return claim
-
-
 def sheet(records: Sequence[Record]) -> list[Claim]:
     """Figure 6: smaller batches of the sheet reach a higher return with as many simulated steps."""
     found = []
@@ -203,11 +191,9 @@ CLAIMS: dict[str, tuple[Callable[[Sequence[Record]], Any], ...]] = {
     "figure_3": (orders, monotone),
     "figure_4": (returns, monotone),
     "figure_6": (sheet,),
-    "figure_8": (
-        terminal("terminal_kinetic_energy", "{} ends with a tenth of the kinetic energy of {}, or less", 0.1),
-    ),
-    "figure_9": (terminal("terminal_distance", "{} ends closer to the target than {}", 1.0),),
-    "figure_10": (terminal("action_magnitude", "{} takes smaller actions than {}", 1.0),),
+    "figure_8": (less("terminal_kinetic_energy", "{} ends with a tenth of the kinetic energy of {}, or less", 0.1),),
+    "figure_9": (less("terminal_distance", "{} ends closer to the target than {}", 1.0),),
+    "figure_10": (less("action_magnitude", "{} takes smaller actions than {}", 1.0),),
 }
 """What the records of each target are asked."""
 

@@ -1,4 +1,4 @@
-"""What the paper says of derivatives, measured: how often the exact Hessian is indefinite, what a Jacobian costs."""
+"""What no training tells, measured: what the paper says of derivatives, and what the best actions do."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax.envs.environment import Environment, State
-from pods_jax.evaluation import bed
+from pods_jax.evaluation import bed, best_actions, evaluate_actions
 from pods_jax.rollout import replay, starts
 from pods_jax.types import Trajectory
 
@@ -23,14 +23,29 @@ def measure(env: Environment, num_rollouts: int = 100) -> dict[str, float]:
     indefinite_share: of those whose Hessian of the cost by all actions has a negative eigenvalue, beyond rounding.
     jacobian_ratio: the time of the derivatives of all steps, relative to that of the rollouts themselves.
     """
-    states = bed(env, num_rollouts)
-    actions = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
+    states, actions = _at_rest(env, num_rollouts)
     roll = partial(jax.vmap(replay, in_axes=(None, 0, 0)), env)
     trajectories = roll(states, actions)
     negative = jax.lax.map(lambda pair: is_indefinite(env, *pair), (states, actions), batch_size=20)
     rollout_time = fastest(jax.jit(roll), states, actions)
     jacobian_time = fastest(jax.jit(jax.vmap(partial(jacobians, env))), states, trajectories)
     return {"indefinite_share": float(jnp.mean(negative)), "jacobian_ratio": jacobian_time / rollout_time}
+
+
+def best(env: Environment, num_rollouts: int = 1000, num_draws: int = 8) -> dict[str, float]:
+    """The metrics of `evaluate_actions` of the best actions that are found for each state of the test bed.
+
+    From zero and from random actions: a pendulum can be stopped in several ways, each a local optimum.
+    """
+    states, actions = _at_rest(env, num_rollouts)
+    actions, values = best_actions(env, states, actions)
+    for key in jax.random.split(jax.random.key(0), num_draws):
+        limit = jnp.broadcast_to(env.action_limit, actions.shape)
+        drawn = jax.random.uniform(key, actions.shape, actions.dtype, -limit, limit)
+        others, their_values = best_actions(env, states, drawn)
+        actions = jnp.where((their_values > values)[:, None, None], others, actions)
+        values = jnp.fmax(values, their_values)
+    return evaluate_actions(env, states, actions)
 
 
 def is_indefinite(env: Environment, state: State, actions: jax.Array) -> jax.Array:
@@ -63,3 +78,9 @@ def fastest(program: Callable[..., Any], *inputs: Any) -> float:
         jax.block_until_ready(program(*inputs))
         seconds.append(time.perf_counter() - started)
     return min(seconds)
+
+
+def _at_rest(env: Environment, num_rollouts: int) -> tuple[State, jax.Array]:
+    """The states of the test bed and, for each, actions (T, A) of zero."""
+    actions = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
+    return bed(env, num_rollouts), actions

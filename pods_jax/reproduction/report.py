@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pods_jax.comparison import Record, common_optimum, epochs_until, largest_fall, sooner
+from pods_jax.comparison import Record, best_known, epochs_until, largest_fall, sooner
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def table(records: Sequence[Record]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row, group in groups(records).items():
-        optimum = common_optimum([record for members in group.values() for record in members])
+        optimum = best_known([record for members in group.values() for record in members])
         for variant, members in group.items():
             lines.append(f"| {title(row)} | {variant} | {' | '.join(_cells(members, optimum))} |")
     return "\n".join(lines)
@@ -87,7 +87,7 @@ def overview(records: Sequence[Record], ours: str) -> str:
         "|---|---|" + "---|" * len(variants),
     ]
     for row, group in groups(records).items():
-        optimum = common_optimum([record for members in group.values() for record in members])
+        optimum = best_known([record for members in group.values() for record in members])
         cells = [title(row), f"{optimum:.4g}"]
         cells += [_gap_and_lead(group.get(name, []), group.get(ours, []), optimum) for name in variants]
         lines.append(f"| {' | '.join(cells)} |")

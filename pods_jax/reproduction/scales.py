@@ -15,8 +15,11 @@ from pods_jax.reproduction import tuning
 Row = tuple[str, str]
 """An environment and a task."""
 
+OURS = "PODS 500"
+"""The variant with which all others are compared."""
+
 VARIANTS: dict[str, dict[str, Any]] = {
-    "PODS 500": {"name": "pods", "batch_size": 500},
+    OURS: {"name": "pods", "batch_size": 500},
     "PODS 4000": {"name": "pods", "batch_size": 4000, "chunk_size": 500},
     "first order": {"name": "pods", "batch_size": 500, "method": "first_order", "guard_size": 0},
     "Algorithm 1": {"name": "pods", "batch_size": 500, "regression": "improved_states", "guard_size": 0},

@@ -20,15 +20,18 @@ from pods_jax import checks, envs, experiment, plotting
 from pods_jax.checks import InputError
 from pods_jax.comparison import Record
 from pods_jax.progress import make_console
-from pods_jax.reproduction import claims, measurements, records, report, scales
-from pods_jax.reproduction.scales import SHEET, Row, Scale
+from pods_jax.reproduction import best_actions, claims, measurements, records, report, scales
+from pods_jax.reproduction.scales import OURS, SHEET, Row, Scale
 from pods_jax.workdir import Workdir, write_json
 
 MISSING = ("train", "skip")
 """What becomes of trainings that have no record."""
 
-ALL = ("PODS 500", "PODS 4000", "SAC", "PPO", "GPS", "BPTT", "SHAC")
-PAPER = ("PODS 500", "SAC", "PPO")
+ALL = (OURS, "PODS 4000", "SAC", "PPO", "GPS", "BPTT", "SHAC")
+PAPER = (OURS, "SAC", "PPO")
+
+DERIVATIVES = "derivatives.json"
+"""What is measured of them, in the folder of a scale."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class Target:
     logarithmic: bool = False
     by_seconds: bool = False  # whether its figure shows gaps against the time of training
     derivatives: bool = False  # whether those of the first row's environment are measured
+    best: bool = False  # whether it is measured what the best actions do
     one_seed: bool = False
     figure: bool = True
 
 
 TARGETS = {
-    "table_1": Target("returns and compute times", ALL, by_seconds=True),
+    "table_1": Target("returns and compute times", ALL, by_seconds=True, best=True),
     "table_tuning": Target(
         "settings of the baselines, one changed at a time, after a third of the epochs",
         tuple(scales.TUNING),
@@ -57,14 +61,14 @@ TARGETS = {
     ),
     "figure_3": Target(
         "orders of the update and BPTT",
-        ("PODS 500", "first order", "Algorithm 1", "BPTT"),
+        (OURS, "first order", "Algorithm 1", "BPTT"),
         derivatives=True,
     ),
     "figure_4": Target("returns while training", (*ALL, "Algorithm 1")),
     "figure_6": Target("batches of the sheet", (*(f"PODS {size}" for size in (12, 24, 48)), "SAC"), rows="sheet"),
-    "figure_8": Target("kinetic energy at the end", PAPER, "terminal_kinetic_energy", logarithmic=True),
-    "figure_9": Target("distance at the end", PAPER, "terminal_distance", "stop_at_origin", True),
-    "figure_10": Target("magnitude of actions", PAPER, "action_magnitude"),
+    "figure_8": Target("kinetic energy at the end", PAPER, "terminal_kinetic_energy", logarithmic=True, best=True),
+    "figure_9": Target("distance at the end", PAPER, "terminal_distance", "stop_at_origin", True, best=True),
+    "figure_10": Target("magnitude of actions", PAPER, "action_magnitude", best=True),
 }
 
 
@@ -94,14 +98,14 @@ def reproduce(
         chosen = [entry for entry in chosen if not environments or entry[0][0] in environments]
         if not chosen:
             raise InputError(f"{name}: nothing is left to train with these variants and environments")
-        for row, variant, seed in chosen if checks.choice("missing", missing, MISSING) == "train" else []:
-            if not records.find(records.read(book), variant, scales.configuration(size, row, variant, seed)):
-                records.append(book, train(size, row, variant, seed, root / "trainings", console))
+        if checks.choice("missing", missing, MISSING) == "train":
+            for row, variant, seed in chosen:
+                if not records.find(records.read(book), variant, scales.configuration(size, row, variant, seed)):
+                    records.append(book, train(size, row, variant, seed, root / "trainings", console))
+            measure(TARGETS[name], size, list(dict.fromkeys(row for row, _, _ in chosen)), root)
         trained = remembered(TARGETS[name], size, book)
         if not trained:
             raise InputError(f"{name}: {book} has no training of it yet; leave out --missing=skip")
-        if TARGETS[name].derivatives:
-            measure(size, chosen[0][0], root / name / "derivatives.json")
         found += write_target(root / name, name, trained)
         write_page(root, scale)
         console.print(f"{name}: {os.path.relpath(root / name)}", markup=False)
@@ -132,26 +136,29 @@ def train(scale: Scale, row: Row, variant: str, seed: int, root: pathlib.Path, c
 
 
 def remembered(target: Target, scale: Scale, book: pathlib.Path) -> list[Record]:
-    """The records of a target that there are, in the order of its trainings."""
+    """The records of a target that there are, in the order of its trainings, with what the best actions do."""
     known = records.read(book)
     found = [
         records.find(known, variant, scales.configuration(scale, row, variant, seed))
         for row, variant, seed in trainings(target, scale)
     ]
-    return [record for record in found if record]
+    return best_actions.beside([record for record in found if record], book.parent / best_actions.NAME)
 
 
-def measure(scale: Scale, row: Row, path: pathlib.Path) -> None:
-    """Measures the derivatives of a row's environment, once."""
-    if not path.exists():
-        env = envs.make(*row, horizon=scale.horizon)
+def measure(target: Target, scale: Scale, rows: Sequence[Row], root: pathlib.Path) -> None:
+    """Measures, once, what a target says of its rows beside the trainings."""
+    path = root / DERIVATIVES
+    if target.derivatives and not path.exists():
+        env = envs.make(*rows[0], horizon=scale.horizon)
         write_json(path, measurements.measure(env, min(scale.num_test_rollouts, 100)))
+    for row in rows if target.best else ():
+        best_actions.measure(scale, row, root / best_actions.NAME)
 
 
 def check(folder: pathlib.Path, trained: Sequence[Record]) -> list[report.Claim]:
     """The claims of the target whose folder this is."""
-    found, path = claims.check(folder.name, trained), folder / "derivatives.json"
-    if path.exists():
+    found, path = claims.check(folder.name, trained), folder.parent / DERIVATIVES
+    if path.exists() and TARGETS[folder.name].derivatives:
         numbers = json.loads(path.read_text(encoding="utf-8"))
         found += claims.derivatives((trained[0]["environment"], trained[0]["task"]), numbers)
     return found

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pods_jax.comparison import Record, common_optimum
+from pods_jax.comparison import Record, best_known
 from pods_jax.reproduction.report import Claim, final, groups, title
 
 TRIED: dict[str, dict[str, tuple[float, ...]]] = {
@@ -48,7 +48,7 @@ def tuned(records: Sequence[Record]) -> list[Claim]:
     """No other setting that was tried brings a baseline more than a hundredth further."""
     found = []
     for row, group in groups(records).items():
-        optimum = common_optimum([record for members in group.values() for record in members])
+        optimum = best_known([record for members in group.values() for record in members])
         ends = {name: float(np.mean(final(members, "return_mean"))) for name, members in group.items()}
         for baseline in TRIED:
             usual = ends.pop(f"{baseline} ({AS_IT_IS})", None)

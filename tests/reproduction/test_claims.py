@@ -83,13 +83,6 @@ def test_figure_3_asks_for_the_orders_and_the_spread_of_bptt():
     assert [claim.holds for claim in claims.orders(records)] == [True, True, True]
 
 
-@pytest.mark.parametrize(("energy", "holds"), [(0.011, True), (0.09, False)])
-def test_orders_of_magnitude_of_kinetic_energy(energy, holds):
-    records = [make_record(terminal_kinetic_energy=energy), make_record("SAC", terminal_kinetic_energy=0.11)]
-    (claim,) = claims.check("figure_8", records)
-    assert claim.holds == holds
-
-
 def test_batches_of_the_sheet_are_compared_at_the_same_number_of_steps():
     small, large = make_record("PODS 12", (-20.0, -9.0, -8.0)), make_record("PODS 24", (-20.0, -15.0, -7.0))
     large["steps"] = [0, 200, 400]

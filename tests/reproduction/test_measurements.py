@@ -1,9 +1,12 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pods_jax import envs, replay
+from pods_jax.evaluation import bed
 from pods_jax.reproduction import measurements
 from tests.algorithms.linear import A, B, make_linear
 
@@ -29,6 +32,35 @@ def test_a_pendulum_is_measured():
     numbers = measurements.measure(envs.make("pendulum_2d", "stop", horizon=6), num_rollouts=4)
     assert 0 <= numbers["indefinite_share"] <= 1
     assert numbers["jacobian_ratio"] > 0
+
+
+def test_the_best_actions_of_a_linear_problem_are_a_least_squares_solution():
+    env, count = make_linear(), 5
+
+    def residuals(actions, state):
+        states = replay(env, state, actions[:, None]).state
+        return jax.vmap(env.residual)(states, actions[:, None]).reshape(-1)
+
+    zero, found = jnp.zeros(env.horizon), []
+    for state in bed(env, count):
+        matrix, offset = jax.jacfwd(residuals)(zero, state), residuals(zero, state)
+        actions = np.linalg.lstsq(matrix, -offset)[0]
+        found.append((-jnp.sum((matrix @ actions + offset) ** 2), np.mean(np.abs(actions))))
+    numbers = measurements.best(env, count)
+    expected = np.mean(found, axis=0)
+    np.testing.assert_allclose([numbers["return_mean"], numbers["action_magnitude"]], expected, rtol=1e-5)
+
+
+def test_the_best_of_several_local_optima_counts():
+    """Zero actions are the top between two wells, which no search leaves; random ones are in a well already."""
+    env = make_linear(limit=1.0)
+    wells = dataclasses.replace(
+        env.functions, residual=lambda _, state, action: jnp.append(action**2 - 0.25, action / 99)
+    )
+    env = dataclasses.replace(env, functions=wells)
+    from_zero, from_several = (measurements.best(env, 3, num_draws)["return_mean"] for num_draws in (0, 1))
+    np.testing.assert_allclose(from_zero, -env.horizon / 16)
+    assert from_several > from_zero / 100
 
 
 def test_the_fastest_call_counts_and_compiling_does_not():

@@ -13,7 +13,7 @@ import pytest
 
 from pods_jax import InputError, algorithms, experiment, manifest
 from pods_jax.algorithms import bptt
-from pods_jax.reproduction import claims, measurements, records, scales, targets
+from pods_jax.reproduction import best_actions, claims, measurements, records, scales, targets
 from scripts import reproduce as script
 from tests.faults import toy
 
@@ -44,6 +44,7 @@ def trained(monkeypatch):
 
     numbers = {"indefinite_share": 0.5, "jacobian_ratio": 2.0}
     monkeypatch.setattr(measurements, "measure", lambda env, num_rollouts: numbers)
+    monkeypatch.setattr(measurements, "best", lambda env, num_rollouts: dict(NUMBERS) | {"action_magnitude": 0.25})
 
     def counted(config, workdir, console):
         folders.append(workdir.name)
@@ -166,6 +167,25 @@ def test_what_is_missing_can_be_skipped(trained, tmp_path, capsys):
     assert script.main(arguments) == 0
     assert len(trained) == 1
     assert "| BPTT |" in (tmp_path / "quick" / "results.md").read_text()
+
+
+def test_the_best_actions_stand_beside_what_was_trained(trained, tmp_path, monkeypatch):
+    variants, folder = ["PODS 500", "SAC"], tmp_path / "quick" / "figure_10"
+    targets.reproduce(["figure_10"], "quick", tmp_path, variants)
+    assert "the best actions 0.25" in (folder / "claims.md").read_text()
+    assert "best" not in json.loads((tmp_path / "quick" / "records.jsonl").read_text().splitlines()[0])
+    again = iter([0.5])
+    monkeypatch.setattr(measurements, "best", lambda env, num_rollouts: {"action_magnitude": next(again)})
+    targets.reproduce(["figure_10"], "quick", tmp_path, variants)
+    assert "the best actions 0.25" in (folder / "claims.md").read_text()
+    known = json.loads((tmp_path / "quick" / best_actions.NAME).read_text())
+    known["pendulum_2d / stop_at_origin"]["env"]["time_step"] = 0.1  # another environment
+    (tmp_path / "quick" / best_actions.NAME).write_text(json.dumps(known))
+    targets.reproduce(["figure_10"], "quick", tmp_path, variants, missing="skip")
+    assert "the best actions" not in (folder / "claims.md").read_text()
+    targets.reproduce(["figure_10"], "quick", tmp_path, variants)
+    assert "the best actions 0.5" in (folder / "claims.md").read_text()
+    assert len(trained) == 2
 
 
 def test_every_target_has_claims():
