@@ -38,7 +38,7 @@ def test_its_python_runs_from_top_to_bottom(capsys):
 def test_its_tables_are_made_from_the_committed_records():
     folder = ROOT / "scripts/results/reproduction/cpu"
     known = best_actions.beside(records.read(folder / "records.jsonl"), folder / best_actions.NAME)
-    known = [record for record in known if record["variant"] in scales.VARIANTS]
+    known = [row for row in known if row["variant"] in scales.VARIANTS and row["environment"] != scales.SHEET[0]]
     assert report.overview(known, "PODS 500") in README
     ours = ("PODS 500", "Algorithm 1", "first order")
     assert report.table([record for record in known if record["variant"] in ours]) in README

@@ -104,7 +104,7 @@ def _gap_and_lead(members: Sequence[Record], ours: Sequence[Record], optimum: fl
     known = [sooner(one, other) for one, other in zip(ours, members, strict=False)]
     ratios = [np.inf if ratio is None else 1 / ratio for ratio in known]
     lead = 1 / np.median(ratios)
-    return f"{shown}, {lead:.3g} x" if lead else f"{shown}, never"
+    return f"{shown}, {ratio(lead)} x" if lead else f"{shown}, never"
 
 
 def origin(records: Sequence[Record]) -> str:
@@ -129,6 +129,11 @@ def final(group: Sequence[Record], name: str) -> np.ndarray:
 def title(row: tuple[str, str]) -> str:
     """An environment and a task, as they are written everywhere."""
     return " / ".join(row)
+
+
+def ratio(value: float) -> str:
+    """Three digits; thousands without an exponent."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def spread(values: np.ndarray) -> str:

@@ -60,13 +60,13 @@ def test_a_baseline_that_gains_little_is_a_straw_man(last, holds):
 
 def test_an_overview_shows_gaps_and_how_much_sooner_ours_is():
     ours = [make_record(seed=seed) for seed in range(3)]  # -12 after 1 s, -10 after 2 s; the optimum is -9
-    slow = [make_record("SAC", (-20.0, -12.0, -11.0), (0.0, 25.0, 50.0), seed) for seed in range(2)]
-    slow += [make_record("SAC", (-20.0, -12.0, -9.5), (0.0, 25.0, 50.0), 2)]
+    slow = [make_record("SAC", (-20.0, -12.0, -11.0), (0.0, 25.0, 2503.0), seed) for seed in range(2)]
+    slow += [make_record("SAC", (-20.0, -12.0, -9.5), (0.0, 25.0, 2503.0), 2)]
     better = [make_record("GPS", (-20.0, -9.5, -9.0), seed=seed) for seed in range(3)]
     other = make_record("PPO", (-20.0, -19.0, -18.0)) | {"task": "stop_at_origin"}
     lines = report.overview([*ours, *slow, *better, other], "PODS 500").splitlines()
     assert lines[0] == "| environment / task | best known | PODS 500 | SAC | GPS | PPO |"
-    assert lines[2] == "| pendulum_2d / stop | -9 | 11.11 % | 16.67 %, 25 x | 0.00 %, never |  |"
+    assert lines[2] == "| pendulum_2d / stop | -9 | 11.11 % | 16.67 %, 1250 x | 0.00 %, never |  |"
     assert lines[3] == "| pendulum_2d / stop_at_origin | -9 |  |  |  | 100.00 % |"
 
 
