@@ -175,7 +175,7 @@ def test_the_best_actions_stand_beside_what_was_trained(trained, tmp_path, monke
     assert "the best actions 0.25" in (folder / "claims.md").read_text()
     assert "best" not in json.loads((tmp_path / "quick" / "records.jsonl").read_text().splitlines()[0])
     again = iter([0.5])
-    monkeypatch.setattr(measurements, "best", lambda env, num_rollouts: {"action_magnitude": next(again)})
+    monkeypatch.setattr(measurements, "best", lambda env, num_rollouts: {**NUMBERS, "action_magnitude": next(again)})
     targets.reproduce(["figure_10"], "quick", tmp_path, variants)
     assert "the best actions 0.25" in (folder / "claims.md").read_text()
     known = json.loads((tmp_path / "quick" / best_actions.NAME).read_text())
