@@ -146,12 +146,19 @@ def _draw_variant(axes: "Axes", group: Sequence[Mapping[str, Any]], quantity: st
 
 
 def _cut_off_failures(axes: "Axes", records: Sequence[Mapping[str, Any]]) -> None:
-    """Names variants that end with a lower return than they began with, whose curves would flatten all others."""
+    """Names variants whose curves would flatten all others.
+
+    These end with a lower return than they began with, or were ten times as far below the best as any other.
+    """
     groups: dict[str, list[Any]] = {}
     for record in records:
         groups.setdefault(record["variant"], []).append((record["return"], record["return_std"]))
     curves = {variant: np.mean(group, axis=0) for variant, group in groups.items()}
     failed = [variant for variant, (mean, _) in curves.items() if mean[-1] < mean[0]]
+    best = max(np.max(mean) for mean, _ in curves.values())
+    depths = sorted((best - np.min(mean[1:]), name) for name, (mean, _) in curves.items() if name not in failed)
+    if len(depths) > 1 and depths[-1][0] > 10 * depths[-2][0]:
+        failed.append(depths[-1][1])
     if failed and len(failed) < len(curves):
         shown = [curve[:, 1:] for variant, curve in curves.items() if variant not in failed]
         lowest, highest = min(np.min(mean) for mean, _ in shown), max(np.max(mean + std / 2) for mean, std in shown)

@@ -87,6 +87,14 @@ def test_curves_of_variants_that_failed_do_not_flatten_the_others():
     assert axes.get_ylim()[0] < -500
 
 
+@pytest.mark.parametrize(("lowest", "further_down"), [(-100.0, ["further down: BPTT"]), (-25.0, [])])
+def test_curves_of_variants_that_recover_do_not_flatten_the_others_either(lowest, further_down):
+    records = [make_record(), make_record("BPTT", (-20.0, lowest, -9.0)), make_record("PPO", (-20.0, -13.0, -12.0))]
+    (axes,) = plotting.curves(records, "return").axes
+    assert [text.get_text() for text in axes.texts] == further_down
+    assert (axes.get_ylim()[0] > lowest) == bool(further_down)
+
+
 def test_gaps_against_seconds_begin_with_the_first_look_that_took_time():
     records = [make_record(), make_record("SAC", (-20.0, -15.0, -12.0), (0.0, 40.0, 80.0))]
     (axes,) = plotting.comparison(records).axes
