@@ -43,8 +43,9 @@ def best(env: Environment, num_rollouts: int = 1000, num_draws: int = 8) -> dict
         limit = jnp.broadcast_to(env.action_limit, actions.shape)
         drawn = jax.random.uniform(key, actions.shape, actions.dtype, -limit, limit)
         others, their_values = best_actions(env, states, drawn)
-        actions = jnp.where((their_values > values)[:, None, None], others, actions)
-        values = jnp.fmax(values, their_values)
+        better = (their_values > values) | jnp.isnan(values)
+        actions = jnp.where(better[:, None, None], others, actions)
+        values = jnp.where(better, their_values, values)
     return evaluate_actions(env, states, actions)
 
 
