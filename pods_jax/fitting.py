@@ -58,6 +58,20 @@ def regression_loss(
     return horizon * jnp.mean(jnp.einsum("na,nab,nb->n", error, samples.weight, error)) / 2
 
 
+def descend(
+    optimizer: optax.GradientTransformation, learning_rate: optax.Schedule, learner: Learner, gradient: Any
+) -> Learner:
+    """The learner after one step against the gradient of a loss, and its average with the new iterate."""
+    updates, optimizer_state = optimizer.update(gradient, learner.optimizer_state, learner.params)
+    dtype = jnp.result_type(*jax.tree.leaves(learner.params))
+    rate = learning_rate(learner.num_steps).astype(dtype)
+    params = jax.tree.map(lambda leaf, update: leaf - rate * update, learner.params, updates)
+    count = learner.num_steps + 1
+    weight = (AVERAGING + 1) / (AVERAGING + count.astype(dtype))
+    average = jax.tree.map(lambda old, new: old + weight * (new - old), learner.average, params)
+    return Learner(params, average, optimizer_state, count)
+
+
 def fit(
     apply: Callable[[Any, jax.Array], jax.Array],
     optimizer: optax.GradientTransformation,
@@ -82,19 +96,13 @@ def fit(
     num_batches = total // size
     order = jax.random.permutation(key, total)[: num_batches * size].reshape(num_batches, size)
 
-    def descend(learner, index):
+    def advance(learner, index):
         batch = samples
         if size < total:
             chosen = order[index % num_batches]
             batch = jax.tree.map(lambda leaf: leaf[chosen], samples)
         batch = parallel.spread(batch)
         loss, gradient = jax.value_and_grad(regression_loss, argnums=1)(apply, learner.params, batch, horizon)
-        updates, optimizer_state = optimizer.update(gradient, learner.optimizer_state, learner.params)
-        rate = learning_rate(learner.num_steps).astype(loss.dtype)
-        params = jax.tree.map(lambda leaf, update: leaf - rate * update, learner.params, updates)
-        count = learner.num_steps + 1
-        weight = (AVERAGING + 1) / (AVERAGING + count.astype(loss.dtype))
-        average = jax.tree.map(lambda old, new: old + weight * (new - old), learner.average, params)
-        return Learner(params, average, optimizer_state, count), loss
+        return descend(optimizer, learning_rate, learner, gradient), loss
 
-    return jax.lax.scan(descend, learner, jnp.arange(num_steps))
+    return jax.lax.scan(advance, learner, jnp.arange(num_steps))

@@ -19,7 +19,7 @@ from pods_jax import checks
 from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.common import Actor, Descent, descend, falling, make_actor, sample_states
-from pods_jax.envs.environment import Environment, State
+from pods_jax.envs.environment import Environment
 from pods_jax.types import Key, Metrics, Policy
 
 
@@ -76,7 +76,7 @@ class Bptt:
 
         def advance(descent, key):
             starts = sample_states(self.env, key, config.minibatch_size)
-            (loss, unhealthy), gradient = jax.value_and_grad(self.loss, has_aux=True)(descent.params, starts)
+            (loss, unhealthy), gradient = jax.value_and_grad(self.actor.loss, has_aux=True)(descent.params, starts)
             return descend(self.optimizer, descent, gradient, rate), (loss, optax.tree.norm(gradient), unhealthy)
 
         actor, (losses, norms, unhealthy) = jax.lax.scan(advance, state.actor, jax.random.split(key_states, steps))
@@ -89,25 +89,6 @@ class Bptt:
             "environment_steps": jnp.asarray(config.batch_size * self.env.horizon),
         }
         return TrainState(actor, key), metrics
-
-    def loss(self, params: Policy, starts: State) -> tuple[jax.Array, jax.Array]:
-        """() the mean cost of rollouts from initial states, leaves (k, ...), and () how many are unhealthy."""
-        costs, healthy = jax.vmap(lambda start: self.cost(params, start))(starts)
-        return jnp.mean(costs), jnp.sum(~healthy)
-
-    def cost(self, params: Policy, start: State) -> tuple[jax.Array, jax.Array]:
-        """() minus the return of one rollout, and () whether every step of it was solved."""
-
-        @jax.checkpoint
-        def advance(state, weight):
-            action = self.actor.apply(params, self.env.observe(state))
-            after = self.env.step(state, action)
-            reward = weight * self.env.reward(after, action)
-            error = self.env.step_error(*jax.lax.stop_gradient((state, action, after)))
-            return after, (reward, (error <= 1) & jnp.isfinite(reward))
-
-        _, (rewards, healthy) = jax.lax.scan(advance, start, self.env.reward_weights(self.env.horizon))
-        return -jnp.sum(rewards), jnp.all(healthy)
 
 
 def validate(config: Config) -> Config:

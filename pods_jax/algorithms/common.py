@@ -43,6 +43,28 @@ class Actor:
         trajectories = jax.vmap(lambda state: rollout(self.env, self.policy(params), state))(states)
         return jnp.sum(trajectories.reward, axis=-1)
 
+    def loss(self, params: Any, states: State) -> tuple[jax.Array, jax.Array]:
+        """() the mean cost of rollouts from initial states, leaves (k, ...), and () how many are unhealthy.
+
+        To be differentiated by the parameters (Eq. 3): `jax.checkpoint` keeps one state per step for the way back.
+        """
+        costs, healthy = jax.vmap(lambda state: self._cost(params, state))(states)
+        return jnp.mean(costs), jnp.sum(~healthy)
+
+    def _cost(self, params: Any, start: State) -> tuple[jax.Array, jax.Array]:
+        """() minus the return of one rollout, and () whether every step of it was solved."""
+
+        @jax.checkpoint
+        def advance(state, weight):
+            action = self.apply(params, self.env.observe(state))
+            after = self.env.step(state, action)
+            reward = weight * self.env.reward(after, action)
+            error = self.env.step_error(*jax.lax.stop_gradient((state, action, after)))
+            return after, (reward, (error <= 1) & jnp.isfinite(reward))
+
+        _, (rewards, healthy) = jax.lax.scan(advance, start, self.env.reward_weights(self.env.horizon))
+        return -jnp.sum(rewards), jnp.all(healthy)
+
 
 @struct.dataclass
 class Descent:

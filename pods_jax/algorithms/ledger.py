@@ -12,47 +12,58 @@ STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Upper ends of the bins of the step-size histogram; the first counts "no step", the last full steps."""
 
 
+def improvements(env: Environment, better: Improvement, healthy: jax.Array) -> Metrics:
+    """The part about k trajectories and their improvements, leaves (k, ...); means are over the healthy (k,).
+
+    environment_steps counts what was simulated: the rollouts of the policy, and the trials of the line searches.
+    Derivatives along a trajectory that was simulated are no steps.
+    """
+    before, improved = average(better.value_before, healthy), average(better.value, healthy)
+    ratio = jnp.abs(better.actions) / env.action_limit[None, None]
+    return {
+        "value": before,
+        "value_improved": improved,
+        "improved_fraction": average((better.step_size > 0).astype(before.dtype), healthy),
+        "worse_rollouts": jnp.sum(better.value < better.value_before),
+        "step_size_mean": average(better.step_size, healthy),
+        "step_size_histogram": _histogram(better.step_size),
+        "saturated_fraction": average(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2)), healthy),
+        "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], ratio, 0.0)),
+        "unhealthy_rollouts": jnp.sum(~healthy),
+        "environment_steps": env.horizon * (healthy.shape[0] + jnp.sum(better.num_trials)),
+    }
+
+
 def ledger(
     env: Environment,
-    better: Improvement,
+    made: Metrics,
     healthy: jax.Array,
     losses: jax.Array,
     guarded: Guarded,
     value_fitted: jax.Array,
 ) -> Metrics:
-    """Metrics of an epoch of k rollouts; means are over healthy rollouts.
+    """All metrics of an epoch of k rollouts, the rollouts of the fitted policy counted among environment_steps.
 
-    environment_steps counts what was simulated: the rollouts of the policy, the trials of the line searches, and the
-    rollouts of the fitted policy. Derivatives along a trajectory that was simulated are no steps.
-
-    better: improvements, leaves (k, ...). healthy: (k,). losses: of each gradient step. value_fitted: (k,) return
-    of the fitted policy from the same initial states.
+    made: by `improvements`. healthy: (k,). losses: of each gradient step. value_fitted: (k,) return of the fitted
+    policy from the same initial states.
     """
-
-    def mean(values):
-        return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
-
-    before, improved, after = mean(better.value_before), mean(better.value), mean(value_fitted)
-    gained = improved - before
-    ratio = jnp.abs(better.actions) / env.action_limit[None, None]
+    before, gained = made["value"], made["value_improved"] - made["value"]
+    after = average(value_fitted, healthy)
     return {
-        "value": before,
-        "value_improved": improved,
+        **made,
         "value_fitted": after,
         "retention": jnp.where(gained > 0, (after - before) / jnp.where(gained > 0, gained, 1.0), 1.0),
-        "improved_fraction": mean((better.step_size > 0).astype(before.dtype)),
-        "worse_rollouts": jnp.sum(better.value < better.value_before),
-        "step_size_mean": mean(better.step_size),
-        "step_size_histogram": _histogram(better.step_size),
-        "saturated_fraction": mean(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2))),
-        "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], ratio, 0.0)),
-        "unhealthy_rollouts": jnp.sum(~healthy),
         "fit_loss_before": losses[0],
         "fit_loss": losses[-1],
-        "environment_steps": env.horizon * (2 * healthy.shape[0] + jnp.sum(better.num_trials)),
+        "environment_steps": made["environment_steps"] + env.horizon * value_fitted.size,
         "guard_value": guarded.value,
         "guard_acted": guarded.acted,
     }
+
+
+def average(values: jax.Array, healthy: jax.Array) -> jax.Array:
+    """() the mean of values (k,) over those that are healthy (k,), 0 if none is."""
+    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
 
 
 def _histogram(step_size: jax.Array) -> jax.Array:

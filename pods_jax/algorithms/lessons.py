@@ -33,6 +33,9 @@ from pods_jax.improvement import Improvement
 from pods_jax.rollout import flatten_states, starts
 from pods_jax.types import Trajectory
 
+IMPROVED_SHARE = 0.5
+"""Of the weight of PODS' lessons, what goes to the improved states."""
+
 
 def lessons(
     env: Environment,
@@ -69,12 +72,16 @@ def lessons(
 
 def is_healthy(env: Environment, initial_state: State, visited: Trajectory, better: Improvement) -> jax.Array:
     """() True if every step of both trajectories was solved and every number is finite."""
-    healthy = jnp.asarray(True)
-    for actions, states in ((visited.action, visited.state), (better.actions, better.state)):
-        errors = jax.vmap(env.step_error)(starts(initial_state, states), actions, states)
-        healthy &= jnp.all(errors <= 1)  # False for NaN
     numbers = (visited.reward, better.actions, better.value, better.gains, better.curvature)
-    return healthy & jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
+    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
+    visited_solved = is_solved(env, initial_state, visited.action, visited.state)
+    return finite & visited_solved & is_solved(env, initial_state, better.actions, better.state)
+
+
+def is_solved(env: Environment, initial_state: State, actions: jax.Array, states: State) -> jax.Array:
+    """() True if every step of a trajectory, by actions (T, A) to states (T, ...), was solved."""
+    errors = jax.vmap(env.step_error)(starts(initial_state, states), actions, states)
+    return jnp.all(errors <= 1)  # False for NaN
 
 
 def flatten_lessons(samples: Samples, healthy: jax.Array) -> Samples:

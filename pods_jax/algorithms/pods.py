@@ -25,18 +25,22 @@ from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.common import Actor, make_actor, sample_states
 from pods_jax.algorithms.guard import guard
-from pods_jax.algorithms.ledger import ledger
-from pods_jax.algorithms.lessons import flatten_lessons, is_healthy, lessons
+from pods_jax.algorithms.ledger import improvements, ledger
+from pods_jax.algorithms.lessons import IMPROVED_SHARE, flatten_lessons, is_healthy, is_solved, lessons
+from pods_jax.algorithms.polish import polish, unimproved
 from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
 from pods_jax.improvement import Improvement, improve_batch
 from pods_jax.networks import standardize
 from pods_jax.rollout import rollout
 from pods_jax.trajopt import METHODS, WITHOUT_FEEDBACK
-from pods_jax.types import Key, Metrics, Policy
+from pods_jax.types import Key, Metrics, Policy, Trajectory
 
 LEARNING_RATE_EPOCHS = 10.0
 """The learning rate falls as 1 / (1 + epoch / LEARNING_RATE_EPOCHS)."""
+
+Lesson = tuple[Learner, jax.Array, Metrics, jax.Array]
+"""The learner after an epoch, its losses, what was improved, and which rollouts were healthy."""
 
 REGRESSIONS = ("auto", "visited_states", "improved_states")
 
@@ -48,7 +52,6 @@ class Config:
     batch_size: int = 400  # rollouts per epoch, k in the paper
     method: str = "riccati"  # direction of improvement
     regression: str = "auto"  # visited_states for second-order methods, improved_states for first_order
-    improved_share: float = 0.5  # weight of the improved states in visited_states
     damping: float = 0.0  # added to the diagonal of the Hessian, needed where w_a = 0
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
     learning_rate: float = 1e-2  # of Adam in the first epoch; it falls from there
@@ -57,6 +60,7 @@ class Config:
     minibatch_size: int = 1024  # samples per gradient step; 0 takes all
     guard_size: int = 200  # rollouts that start alike in each epoch, for the guard; 0: Algorithm 1, no guard
     chunk_size: int = 0  # rollouts improved at once; 0: as many as suit the device, see `memory.at_once`
+    polish_after: int = 0  # epochs, after which the policy follows the gradient of its return; 0: never
 
 
 @struct.dataclass
@@ -111,10 +115,7 @@ class Pods:
         """One epoch of Algorithm 1."""
         key, key_states, key_fit = jax.random.split(state.key, 3)
         starts = self.initial_states(state, key_states)
-        samples, better, healthy = parallel.gathered(
-            parallel.divided(self.improve_all)(state.learner.average, starts)
-        )
-        fitted, losses = self.fit(state.learner, flatten_lessons(samples, healthy), key_fit)
+        fitted, losses, made, healthy = self.learn(state.learner, starts, key_fit)
         returns = self.returns(fitted.average, starts)
         guarded = guard(
             state.params,
@@ -124,7 +125,7 @@ class Pods:
             init_learner(self.optimizer, state.params, fitted.num_steps),
             allow_worse=self.config.guard_size == 0,
         )
-        metrics = ledger(self.env, better, healthy, losses, guarded, returns)
+        metrics = ledger(self.env, made, healthy, losses, guarded, returns)
         return TrainState(guarded.params, guarded.learner, key, state.guard_states, guarded.value), metrics
 
     def initial_states(self, state: TrainState, key: Key) -> Any:
@@ -134,14 +135,46 @@ class Pods:
             return drawn
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
 
+    def learn(self, learner: Learner, starts: Any, key: Key) -> Lesson:
+        """What the learner makes of an epoch that starts like this; the key is consumed."""
+        if not self.config.polish_after:
+            return self.imitate(learner, starts, key)
+        young = self.epoch(learner) < self.config.polish_after
+        return jax.lax.cond(young, self.imitate, self.polish, learner, starts, key)
+
+    def imitate(self, learner: Learner, starts: Any, key: Key) -> Lesson:
+        """Improved trajectories, and the regression on them."""
+        improve_all = parallel.divided(self.improve_all)
+        samples, better, healthy = parallel.gathered(improve_all(learner.average, starts))
+        fitted, losses = self.fit(learner, flatten_lessons(samples, healthy), key)
+        return fitted, losses, improvements(self.env, better, healthy), healthy
+
+    def polish(self, learner: Learner, starts: Any, key: Key) -> Lesson:
+        """Nothing is improved but the policy, by the gradient of its return, at first from the average policy."""
+        config, env = self.config, self.env
+        visited = parallel.gathered(parallel.divided(self.visit)(learner.average, starts))
+        healthy = jax.vmap(partial(is_solved, env))(starts, visited.action, visited.state)
+        first, restarted = self.epoch(learner) == config.polish_after, self.restarted(learner)
+        learner = jax.tree.map(lambda new, old: jnp.where(first, new, old), restarted, learner)
+        num_rollouts = max(config.minibatch_size // env.horizon, 1) if config.minibatch_size else config.batch_size
+        rate, num_steps = self.learning_rate, config.gradient_steps
+        fitted, losses = polish(self.actor, self.optimizer, rate, learner, key, num_steps, num_rollouts)
+        made = improvements(env, unimproved(visited), healthy)
+        steps = made["environment_steps"] + env.horizon * num_steps * num_rollouts
+        return fitted, losses, {**made, "environment_steps": steps}, healthy
+
+    def visit(self, params: Any, starts: Any) -> Trajectory:
+        """Rollouts from many initial states."""
+        return jax.vmap(partial(rollout, self.env, self.actor.policy(params)))(starts)
+
     def improve_all(self, params: Any, starts: Any) -> tuple[Samples, Improvement, jax.Array]:
         """Rollouts from many initial states, improved: what to learn from each, and whether it is healthy."""
         env, config = self.env, self.config
-        visited = jax.vmap(partial(rollout, env, self.actor.policy(params)))(starts)
+        visited = self.visit(params, starts)
         better = improve_batch(env, starts, visited, config.method, config.damping, config.chunk_size)
 
         def learn(start, visited, better):
-            samples = lessons(env, start, visited, better, config.regression, config.improved_share)
+            samples = lessons(env, start, visited, better, config.regression, IMPROVED_SHARE)
             return samples, is_healthy(env, start, visited, better)
 
         samples, healthy = jax.vmap(learn)(starts, visited, better)
@@ -168,6 +201,14 @@ class Pods:
         epochs = num_steps / self.config.gradient_steps
         return self.config.learning_rate / (1 + epochs / LEARNING_RATE_EPOCHS)
 
+    def epoch(self, learner: Learner) -> jax.Array:
+        """() how many are over."""
+        return learner.num_steps // self.config.gradient_steps
+
+    def restarted(self, learner: Learner) -> Learner:
+        """One that goes on from the average policy."""
+        return init_learner(self.optimizer, learner.average, learner.num_steps)
+
     def returns(self, params: Any, states: Any) -> jax.Array:
         """(k,) the returns of a policy from initial states, leaves (k, ...)."""
         return parallel.gathered(parallel.divided(self.actor.returns)(params, states))
@@ -186,11 +227,10 @@ def standardize_once(learner: Learner, observations: jax.Array) -> Learner:
 def validate(config: Config) -> Config:
     """The config with "auto" resolved; raises InputError naming a setting that is not allowed."""
     common.check_counts(config, "batch_size", "gradient_steps")
-    common.check_counts(config, "guard_size", "minibatch_size", "chunk_size", at_least=0)
+    common.check_counts(config, "guard_size", "minibatch_size", "chunk_size", "polish_after", at_least=0)
     checks.boolean("algorithm.standardize", config.standardize)
     checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.damping", config.damping, at_least=0.0)
-    common.check_share("improved_share", config.improved_share)
     checks.choice("algorithm.method", config.method, METHODS)
     checks.choice("algorithm.regression", config.regression, REGRESSIONS)
     hidden_sizes = checks.sizes("algorithm.hidden_sizes", config.hidden_sizes)

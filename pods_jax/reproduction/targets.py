@@ -27,7 +27,7 @@ from pods_jax.workdir import Workdir, write_json
 MISSING = ("train", "skip")
 """What becomes of trainings that have no record."""
 
-ALL = (OURS, "PODS 4000", "SAC", "PPO", "GPS", "BPTT", "SHAC")
+ALL = (OURS, "PODS 4000", scales.POLISHED, "SAC", "PPO", "GPS", "BPTT", "SHAC")
 PAPER = (OURS, "SAC", "PPO")
 
 DERIVATIVES = "derivatives.json"

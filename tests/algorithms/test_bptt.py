@@ -21,7 +21,7 @@ def test_the_loss_is_minus_the_return_and_its_gradient_that_of_finite_difference
     own = core(env)
     params = jax.tree.map(lambda leaf: leaf + 0.05, jax.jit(own.init)(jax.random.key(0)).actor.params)
     starts = common.sample_states(env, jax.random.key(1), 3)
-    loss = jax.jit(lambda params: own.loss(params, starts)[0])
+    loss = jax.jit(lambda params: own.actor.loss(params, starts)[0])
     returns = [
         rollout(env, own.actor.policy(params), env.reset(key)) for key in jax.random.split(jax.random.key(1), 3)
     ]

@@ -168,7 +168,7 @@ def test_a_policy_is_a_function_of_one_observation():
         ({"learning_rate": -1.0}, ("learning_rate = -1.0", "greater than 0")),
         ({"method": "ricati"}, ("method = 'ricati'", "did you mean 'riccati'")),
         ({"regression": "visited"}, ("regression = 'visited'", "visited_states")),
-        ({"improved_share": 1.5}, ("improved_share = 1.5", "at most 1")),
+        ({"polish_after": -1}, ("polish_after = -1", "at least 0")),
         ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
         ({"hidden_sizes": (8, "a")}, ("hidden_sizes[1] = 'a'", "whole number")),
         ({"damping": -1e-3}, ("damping = -0.001", "at least 0")),

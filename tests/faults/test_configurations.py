@@ -47,7 +47,7 @@ def sections(kind):
         "guard_size": draw.choice((0, 1, batch_size)),
         "hidden_sizes": draw.choice(((4,), (3, 2))),
         "learning_rate": 10 ** draw.uniform(-4, -1),
-        "improved_share": draw.choice((0.0, 0.5, 1.0)),
+        "polish_after": draw.choice((0, 1)),
         "regression": draw.choice(("auto", "improved_states")),
         "damping": draw.choice((0.0, 1e-2)),
         "gradient_steps": draw.choice((1, 3)),
