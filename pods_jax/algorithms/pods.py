@@ -8,6 +8,8 @@ returns are then compared from epoch to epoch without the noise of sampling, and
 It is always the learner's own policy that is rolled out and improved. Where the guard holds a new policy back, that
 one is not the policy of the train state; to go on with the old one's data would teach the learner about places where
 it does not go, and the guard would go on acting.
+
+With `polish_after`, later epochs improve nothing but the policy, by the gradient of its return: see `polish.py`.
 """
 
 import dataclasses

@@ -14,7 +14,7 @@ from pods_jax.comparison import Record, best_known, largest_fall, sooner
 from pods_jax.reproduction.endings import less
 from pods_jax.reproduction.paper import TABLE_1
 from pods_jax.reproduction.report import Claim, close, final, groups, ratio, spread, title
-from pods_jax.reproduction.scales import OURS
+from pods_jax.reproduction.scales import OURS, POLISHED
 from pods_jax.reproduction.tuning import tuned
 
 BASELINES = ("SAC", "PPO", "GPS", "BPTT", "SHAC")
@@ -31,22 +31,27 @@ REASONS = {
 }  # fmt: skip
 """Why a baseline may be better here than in the paper: guesses, none of which was put to a test."""
 
+CABLES_GO_SLACK = f"where cables go slack, improved trajectories end in poor optima: see {POLISHED}"
+"""On the payload: the optima near the actions of PPO are better than those near PODS' own by 4 %."""
+
 
 def returns(records: Sequence[Record]) -> list[Claim]:
     """PODS' return is at least as good as every baseline's."""
     found = []
     for row, group in groups(records).items():
-        for baseline in BASELINES:
-            if OURS in group and baseline in group:
-                ours, theirs = (final(group[name], "return_mean") for name in (OURS, baseline))
+        for one, baseline in itertools.product((OURS, POLISHED), BASELINES):
+            if one in group and baseline in group:
+                ours, theirs = (final(group[name], "return_mean") for name in (one, baseline))
                 paper = TABLE_1.get(row, {})
+                compared = one in paper and baseline in paper
+                reason = CABLES_GO_SLACK if row[0] == "payload_2d" and one == OURS else REASONS[baseline]
                 found.append(
                     Claim(
-                        f"{title(row)}: the return of {OURS} is at least that of {baseline}",
-                        f"{paper[OURS][0]} against {paper[baseline][0]}" if baseline in paper else "not compared",
+                        f"{title(row)}: the return of {one} is at least that of {baseline}",
+                        f"{paper[one][0]} against {paper[baseline][0]}" if compared else "not compared",
                         f"{spread(ours)} against {spread(theirs)}",
                         bool(np.mean(ours) >= np.mean(theirs)),
-                        close(ours, theirs) or REASONS[baseline],
+                        close(ours, theirs) or reason,
                     )
                 )
     return found

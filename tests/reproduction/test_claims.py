@@ -15,6 +15,16 @@ def test_the_return_of_pods_is_compared_row_by_row_and_a_failure_says_why():
     assert "control phase" in against_gps.reason
 
 
+def test_what_is_polished_is_compared_too_and_slack_cables_are_named():
+    row = {"environment": "payload_2d", "task": "stop_at_origin"}
+    records = [make_record(), make_record("PODS polished", (-20.0, -8.0)), make_record("PPO", (-20.0, -9.0))]
+    plain, polished = claims.returns([record | row for record in records])
+    assert not plain.holds
+    assert "slack" in plain.reason
+    assert polished.holds
+    assert polished.paper == "not compared"
+
+
 def test_means_are_over_seeds_and_close_ones_are_said_to_be_close():
     ours = [make_record(seed=seed, returns=(-20.0, -12.0, last)) for seed, last in enumerate((-10.0, -10.2))]
     (claim,) = claims.returns([*ours, make_record("PPO", (-20.0, -12.0, -10.09))])
