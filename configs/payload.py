@@ -1,4 +1,4 @@
-"""PODS on the box that hangs from two cables.
+"""PODS on the box that hangs from two cables, polished: its cables go slack, where improved trajectories get stuck.
 
 python scripts/train.py --config=configs/payload.py --workdir=runs/payload_2d --config.env.task=stop_at_origin
 """
@@ -11,12 +11,13 @@ from pods_jax.algorithms import pods
 
 
 def get_config() -> config_dict.ConfigDict:
+    settings = pods.Config(minibatch_size=4096, polish_after=30)
     return config_dict.ConfigDict(
         {
             "env": {"name": "payload_2d", "task": "stop", "horizon": 50, "terminal_only": False},
-            "algorithm": {"name": "pods", **dataclasses.asdict(pods.Config(minibatch_size=4096))},
+            "algorithm": {"name": "pods", **dataclasses.asdict(settings)},
             "seed": 0,
-            "num_epochs": 120,
+            "num_epochs": 100,
             "evaluate_every": 10,
             "num_test_rollouts": 200,
             "search_optimum": True,
