@@ -58,7 +58,7 @@ def regression_loss(
     return horizon * jnp.mean(jnp.einsum("na,nab,nb->n", error, samples.weight, error)) / 2
 
 
-def descend(
+def gradient_step(
     optimizer: optax.GradientTransformation, learning_rate: optax.Schedule, learner: Learner, gradient: Any
 ) -> Learner:
     """The learner after one step against the gradient of a loss, and its average with the new iterate."""
@@ -103,6 +103,6 @@ def fit(
             batch = jax.tree.map(lambda leaf: leaf[chosen], samples)
         batch = parallel.spread(batch)
         loss, gradient = jax.value_and_grad(regression_loss, argnums=1)(apply, learner.params, batch, horizon)
-        return descend(optimizer, learning_rate, learner, gradient), loss
+        return gradient_step(optimizer, learning_rate, learner, gradient), loss
 
     return jax.lax.scan(advance, learner, jnp.arange(num_steps))

@@ -6,31 +6,51 @@ import jax.numpy as jnp
 from pods_jax.algorithms.guard import Guarded
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement
-from pods_jax.types import Metrics
+from pods_jax.types import Metrics, Trajectory
 
 STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Upper ends of the bins of the step-size histogram; the first counts "no step", the last full steps."""
 
 
-def improvements(env: Environment, better: Improvement, healthy: jax.Array) -> Metrics:
-    """The part about k trajectories and their improvements, leaves (k, ...); means are over the healthy (k,).
+def improved(env: Environment, better: Improvement, healthy: jax.Array) -> Metrics:
+    """The part about k trajectories and their improvements, leaves (k, ...).
 
-    environment_steps counts what was simulated: the rollouts of the policy, and the trials of the line searches.
-    Derivatives along a trajectory that was simulated are no steps.
+    What was simulated are the rollouts of the policy and the trials of the line searches; derivatives along a
+    trajectory that was simulated are no steps.
     """
-    before, improved = average(better.value_before, healthy), average(better.value, healthy)
-    ratio = jnp.abs(better.actions) / env.action_limit[None, None]
+    simulated = healthy.shape[0] + jnp.sum(better.num_trials)
+    return _part(env, better.actions, better.value_before, better.value, better.step_size, healthy, simulated)
+
+
+def visited(env: Environment, trajectories: Trajectory, healthy: jax.Array, more: int) -> Metrics:
+    """The same part about k trajectories that were not improved, leaves (k, ...), and `more` that were simulated."""
+    returns = jnp.sum(trajectories.reward, axis=1)
+    simulated = healthy.shape[0] + more
+    return _part(env, trajectories.action, returns, returns, jnp.zeros_like(returns), healthy, simulated)
+
+
+def _part(
+    env: Environment,
+    actions: jax.Array,
+    before: jax.Array,
+    after: jax.Array,
+    step_size: jax.Array,
+    healthy: jax.Array,
+    simulated: jax.Array | int,
+) -> Metrics:
+    """Of actions (k, T, A), returns before and after (k,) and steps (k,), means over the healthy (k,)."""
+    ratio = jnp.abs(actions) / env.action_limit[None, None]
     return {
-        "value": before,
-        "value_improved": improved,
-        "improved_fraction": average((better.step_size > 0).astype(before.dtype), healthy),
-        "worse_rollouts": jnp.sum(better.value < better.value_before),
-        "step_size_mean": average(better.step_size, healthy),
-        "step_size_histogram": _histogram(better.step_size),
+        "value": average(before, healthy),
+        "value_improved": average(after, healthy),
+        "improved_fraction": average((step_size > 0).astype(before.dtype), healthy),
+        "worse_rollouts": jnp.sum(after < before),
+        "step_size_mean": average(step_size, healthy),
+        "step_size_histogram": _histogram(step_size),
         "saturated_fraction": average(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2)), healthy),
         "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], ratio, 0.0)),
         "unhealthy_rollouts": jnp.sum(~healthy),
-        "environment_steps": env.horizon * (healthy.shape[0] + jnp.sum(better.num_trials)),
+        "environment_steps": jnp.asarray(env.horizon * simulated, jnp.int32),
     }
 
 
@@ -44,8 +64,8 @@ def ledger(
 ) -> Metrics:
     """All metrics of an epoch of k rollouts, the rollouts of the fitted policy counted among environment_steps.
 
-    made: by `improvements`. healthy: (k,). losses: of each gradient step. value_fitted: (k,) return of the fitted
-    policy from the same initial states.
+    made: by `improved` or `visited`. healthy: (k,). losses: of each gradient step. value_fitted: (k,) return of the
+    fitted policy from the same initial states.
     """
     before, gained = made["value"], made["value_improved"] - made["value"]
     after = average(value_fitted, healthy)

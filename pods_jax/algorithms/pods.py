@@ -23,13 +23,12 @@ import optax
 from flax import struct
 
 from pods_jax import checks, parallel
-from pods_jax.algorithms import common
+from pods_jax.algorithms import common, ledger
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.common import Actor, make_actor, sample_states
 from pods_jax.algorithms.guard import guard
-from pods_jax.algorithms.ledger import improvements, ledger
 from pods_jax.algorithms.lessons import IMPROVED_SHARE, flatten_lessons, is_healthy, is_solved, lessons
-from pods_jax.algorithms.polish import polish, unimproved
+from pods_jax.algorithms.polish import polish
 from pods_jax.envs.environment import Environment
 from pods_jax.fitting import Learner, Samples, fit, init_learner
 from pods_jax.improvement import Improvement, improve_batch
@@ -41,7 +40,7 @@ from pods_jax.types import Key, Metrics, Policy, Trajectory
 LEARNING_RATE_EPOCHS = 10.0
 """The learning rate falls as 1 / (1 + epoch / LEARNING_RATE_EPOCHS)."""
 
-Lesson = tuple[Learner, jax.Array, Metrics, jax.Array]
+Learned = tuple[Learner, jax.Array, Metrics, jax.Array]
 """The learner after an epoch, its losses, what was improved, and which rollouts were healthy."""
 
 REGRESSIONS = ("auto", "visited_states", "improved_states")
@@ -127,7 +126,7 @@ class Pods:
             init_learner(self.optimizer, state.params, fitted.num_steps),
             allow_worse=self.config.guard_size == 0,
         )
-        metrics = ledger(self.env, made, healthy, losses, guarded, returns)
+        metrics = ledger.ledger(self.env, made, healthy, losses, guarded, returns)
         return TrainState(guarded.params, guarded.learner, key, state.guard_states, guarded.value), metrics
 
     def initial_states(self, state: TrainState, key: Key) -> Any:
@@ -137,33 +136,36 @@ class Pods:
             return drawn
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
 
-    def learn(self, learner: Learner, starts: Any, key: Key) -> Lesson:
+    def learn(self, learner: Learner, starts: Any, key: Key) -> Learned:
         """What the learner makes of an epoch that starts like this; the key is consumed."""
         if not self.config.polish_after:
             return self.imitate(learner, starts, key)
         young = self.epoch(learner) < self.config.polish_after
         return jax.lax.cond(young, self.imitate, self.polish, learner, starts, key)
 
-    def imitate(self, learner: Learner, starts: Any, key: Key) -> Lesson:
+    def imitate(self, learner: Learner, starts: Any, key: Key) -> Learned:
         """Improved trajectories, and the regression on them."""
         improve_all = parallel.divided(self.improve_all)
         samples, better, healthy = parallel.gathered(improve_all(learner.average, starts))
         fitted, losses = self.fit(learner, flatten_lessons(samples, healthy), key)
-        return fitted, losses, improvements(self.env, better, healthy), healthy
+        return fitted, losses, ledger.improved(self.env, better, healthy), healthy
 
-    def polish(self, learner: Learner, starts: Any, key: Key) -> Lesson:
-        """Nothing is improved but the policy, by the gradient of its return, at first from the average policy."""
+    def polish(self, learner: Learner, starts: Any, key: Key) -> Learned:
+        """Nothing is improved but the policy, by the gradient of its return, at first from the average policy.
+
+        A gradient step takes as many rollouts as have `minibatch_size` steps.
+        """
         config, env = self.config, self.env
         visited = parallel.gathered(parallel.divided(self.visit)(learner.average, starts))
         healthy = jax.vmap(partial(is_solved, env))(starts, visited.action, visited.state)
-        first, restarted = self.epoch(learner) == config.polish_after, self.restarted(learner)
-        learner = jax.tree.map(lambda new, old: jnp.where(first, new, old), restarted, learner)
+        healthy &= jnp.all(jnp.isfinite(visited.reward), axis=1)
+        fresh = init_learner(self.optimizer, learner.average, learner.num_steps)
+        first = self.epoch(learner) == config.polish_after
+        learner = jax.tree.map(lambda new, old: jnp.where(first, new, old), fresh, learner)
         num_rollouts = max(config.minibatch_size // env.horizon, 1) if config.minibatch_size else config.batch_size
         rate, num_steps = self.learning_rate, config.gradient_steps
         fitted, losses = polish(self.actor, self.optimizer, rate, learner, key, num_steps, num_rollouts)
-        made = improvements(env, unimproved(visited), healthy)
-        steps = made["environment_steps"] + env.horizon * num_steps * num_rollouts
-        return fitted, losses, {**made, "environment_steps": steps}, healthy
+        return fitted, losses, ledger.visited(env, visited, healthy, num_steps * num_rollouts), healthy
 
     def visit(self, params: Any, starts: Any) -> Trajectory:
         """Rollouts from many initial states."""
@@ -206,10 +208,6 @@ class Pods:
     def epoch(self, learner: Learner) -> jax.Array:
         """() how many are over."""
         return learner.num_steps // self.config.gradient_steps
-
-    def restarted(self, learner: Learner) -> Learner:
-        """One that goes on from the average policy."""
-        return init_learner(self.optimizer, learner.average, learner.num_steps)
 
     def returns(self, params: Any, states: Any) -> jax.Array:
         """(k,) the returns of a policy from initial states, leaves (k, ...)."""

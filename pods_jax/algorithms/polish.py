@@ -1,15 +1,14 @@
 """Polishing: the policy descends the mean cost of its own rollouts (Eq. 3), from where the regression has brought it.
 
-Improved trajectories are optima of their own, each for one initial state. Where cables go slack or bodies meet, such
-optima are many, most of them poor ones: nothing can be gained from a slack cable, to first order, by keeping it taut.
-A regression can only average over them, and loses some of what they gain. The gradient of the *mean* cost by the
-parameters has neither fault: a policy that is smooth meets slack and taut cables side by side, and what is gained is
-gained by the policy itself. From an untrained policy it leads nowhere, through rollouts that diverge (BPTT, Fig. 3);
-from one that improved trajectories have taught, it does.
+Improved trajectories are local optima, each for one initial state, and a regression on them is an average. Where
+cables go slack this ends badly: to first order nothing is gained by keeping a slack cable taut. On payload_2d /
+stop_at_origin a quarter of the cables are slack in the swings that PODS learns, a seventh in those of PPO, and the
+optima near PPO's actions are better by 3 %. Fifty gradient steps of the *mean* cost by the parameters then gain what
+further improvements do not. From first weights the same steps often fail: BPTT ends at -131 to -437 on that task,
+where PODS ends at -33.1, and polished at -31.4.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +16,8 @@ import optax
 
 from pods_jax import parallel
 from pods_jax.algorithms.common import Actor, sample_states
-from pods_jax.fitting import Learner, descend
-from pods_jax.improvement import Improvement
-from pods_jax.types import Key, Trajectory
+from pods_jax.fitting import Learner, gradient_step
+from pods_jax.types import Key
 
 LARGEST_NORM = 1.0
 """Of the gradient; a longer one is clipped."""
@@ -46,26 +44,8 @@ def polish(
         (loss, _), gradient = jax.value_and_grad(actor.loss, has_aux=True)(learner.params, starts)
         finite = jnp.isfinite(optax.tree.norm(gradient))
         clipped, _ = clip.update(gradient, clip.init(gradient))
-        moved = descend(optimizer, learning_rate, learner, clipped)
+        moved = gradient_step(optimizer, learning_rate, learner, clipped)
         kept = dataclasses.replace(learner, num_steps=moved.num_steps)
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, kept), loss
 
     return jax.lax.scan(advance, learner, jax.random.split(key, num_steps))
-
-
-def unimproved(visited: Trajectory) -> Improvement:
-    """Trajectories, leaves (k, T, ...), as improvements by nothing, without feedback."""
-    returns = jnp.sum(visited.reward, axis=1)
-    nothing: Any = jnp.zeros_like(returns)
-    return Improvement(
-        actions=visited.action,
-        state=visited.state,
-        value=returns,
-        value_before=returns,
-        step_size=nothing,
-        gains=(),  # type: ignore[arg-type]
-        curvature=(),  # type: ignore[arg-type]
-        slope=nothing,
-        num_trials=jnp.zeros(returns.shape, jnp.int32),
-        method="none",
-    )

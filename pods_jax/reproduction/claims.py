@@ -32,7 +32,7 @@ REASONS = {
 """Why a baseline may be better here than in the paper: guesses, none of which was put to a test."""
 
 CABLES_GO_SLACK = f"where cables go slack, improved trajectories end in poor optima: see {POLISHED}"
-"""On the payload: the optima near the actions of PPO are better than those near PODS' own by 4 %."""
+"""On the payload: the optima near the actions of PPO are better than those near PODS' own by 3 %."""
 
 
 def returns(records: Sequence[Record]) -> list[Claim]:

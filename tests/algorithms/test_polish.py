@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from pods_jax import algorithms, envs
+from pods_jax.algorithms import ledger
 from pods_jax.algorithms.common import make_actor, sample_states
-from pods_jax.algorithms.polish import polish, unimproved
+from pods_jax.algorithms.polish import polish
 from pods_jax.fitting import init_learner
 from pods_jax.rollout import rollout
 from tests.algorithms.linear import make_linear
@@ -61,15 +62,17 @@ def test_a_gradient_that_is_not_finite_changes_nothing_but_the_count():
         jax.tree.map(np.testing.assert_array_equal, getattr(polished, part), getattr(learner, part))
 
 
-def test_what_is_not_improved_keeps_its_actions_and_its_return():
+def test_the_books_of_what_is_not_improved_have_its_return_and_what_was_simulated_beside_it():
     env = make_linear()
     states = sample_states(env, jax.random.key(1), 5)
     visited = jax.vmap(lambda state: rollout(env, lambda _: jnp.zeros(env.action_size), state))(states)
-    better = unimproved(visited)
-    np.testing.assert_array_equal(better.actions, visited.action)
-    np.testing.assert_array_equal(better.value, better.value_before)
-    np.testing.assert_allclose(better.value, np.sum(visited.reward, axis=1), rtol=1e-12)
-    assert np.all(better.step_size == 0)
+    healthy = jnp.arange(5) != 2
+    made = ledger.visited(env, visited, healthy, 7)
+    expected = np.mean(np.sum(visited.reward, axis=1)[np.asarray(healthy)])
+    np.testing.assert_allclose([made["value"], made["value_improved"]], expected, rtol=1e-12)
+    assert made["improved_fraction"] == made["largest_action_ratio"] == 0
+    assert made["unhealthy_rollouts"] == 1
+    assert made["environment_steps"] == (5 + 7) * env.horizon
 
 
 @pytest.fixture(scope="module")
@@ -119,4 +122,17 @@ def test_a_rollout_that_is_not_finite_is_counted_and_never_reaches_the_policy(ep
     assert metrics["unhealthy_rollouts"] == 1
     assert metrics["guard_acted"]
     assert np.isfinite(metrics["value"])
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_reward_that_is_not_finite_counts_as_unhealthy_while_polishing():
+    def rarely(state, action):
+        return jnp.where(state[0] > 0.5, jnp.nan, -jnp.sum(state**2) - 0.1 * jnp.sum(action**2))
+
+    algorithm = algorithms.make("pods", make_linear().with_reward(rarely), polish_after=1, **SETTINGS)
+    update, state = jax.jit(algorithm.update), algorithm.init(jax.random.key(0))
+    for _ in range(2):
+        state, metrics = update(state)
+        assert 0 < metrics["unhealthy_rollouts"] < SETTINGS["batch_size"]
+        assert np.isfinite(metrics["value"])
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.params))
