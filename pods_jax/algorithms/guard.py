@@ -3,7 +3,7 @@
 Improved trajectories do not guarantee an improved policy (the fit may generalise badly), so the fitted policy is
 compared with the old one on initial states that stay the same from epoch to epoch. If the return fell, the old
 policy stays for another epoch while the learner goes on; if the return is not finite, the learner starts again from
-the old policy.
+the old policy. So it does while polishing, where nothing else would lead it back.
 """
 
 from typing import Any
@@ -26,17 +26,26 @@ class Guarded:
 
 
 def guard(
-    old: Any, old_value: jax.Array, fitted: Learner, value: jax.Array, fresh: Learner, *, allow_worse: bool = False
+    old: Any,
+    old_value: jax.Array,
+    fitted: Learner,
+    value: jax.Array,
+    fresh: Learner,
+    *,
+    allow_worse: bool = False,
+    restart: jax.Array | bool = False,
 ) -> Guarded:
     """Takes the average policy of `fitted` if its mean return `value` is at least `old_value`, else keeps `old`.
 
-    old: parameters. fresh: a learner that starts from them, for the case that the fitted one is not finite.
-    allow_worse: takes every policy of finite return, as Algorithm 1 of the paper does.
+    old: parameters. fresh: a learner that starts from them, for the case that the fitted one is not finite, or that
+    its policy is held back and `restart` is true. allow_worse: takes every policy of finite return, as Algorithm 1 of
+    the paper does.
     """
     good = jnp.isfinite(value) if allow_worse else value >= old_value  # False for NaN
+    usable = jnp.isfinite(value) & (good | ~jnp.asarray(restart))
     return Guarded(
         params=jax.tree.map(lambda new, kept: jnp.where(good, new, kept), fitted.average, old),
-        learner=jax.tree.map(lambda new, restart: jnp.where(jnp.isfinite(value), new, restart), fitted, fresh),
+        learner=jax.tree.map(lambda new, again: jnp.where(usable, new, again), fitted, fresh),
         value=jnp.where(good, value, old_value),
         acted=~good,
     )

@@ -125,6 +125,7 @@ class Pods:
             jnp.mean(returns[: self.config.guard_size or self.config.batch_size]),
             init_learner(self.optimizer, state.params, fitted.num_steps),
             allow_worse=self.config.guard_size == 0,
+            restart=self.polishes(state.learner),
         )
         metrics = ledger.ledger(self.env, made, healthy, losses, guarded, returns)
         return TrainState(guarded.params, guarded.learner, key, state.guard_states, guarded.value), metrics
@@ -140,8 +141,7 @@ class Pods:
         """What the learner makes of an epoch that starts like this; the key is consumed."""
         if not self.config.polish_after:
             return self.imitate(learner, starts, key)
-        young = self.epoch(learner) < self.config.polish_after
-        return jax.lax.cond(young, self.imitate, self.polish, learner, starts, key)
+        return jax.lax.cond(self.polishes(learner), self.polish, self.imitate, learner, starts, key)
 
     def imitate(self, learner: Learner, starts: Any, key: Key) -> Learned:
         """Improved trajectories, and the regression on them."""
@@ -208,6 +208,10 @@ class Pods:
     def epoch(self, learner: Learner) -> jax.Array:
         """() how many are over."""
         return learner.num_steps // self.config.gradient_steps
+
+    def polishes(self, learner: Learner) -> jax.Array | bool:
+        """() whether the next epoch does."""
+        return self.config.polish_after > 0 and self.epoch(learner) >= self.config.polish_after
 
     def returns(self, params: Any, states: Any) -> jax.Array:
         """(k,) the returns of a policy from initial states, leaves (k, ...)."""

@@ -136,3 +136,17 @@ def test_a_reward_that_is_not_finite_counts_as_unhealthy_while_polishing():
         assert 0 < metrics["unhealthy_rollouts"] < SETTINGS["batch_size"]
         assert np.isfinite(metrics["value"])
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_policy_that_polishing_made_worse_is_left_behind(epochs):
+    """While trajectories are improved the learner goes on instead."""
+    algorithm, states, _ = epochs
+    update = jax.jit(algorithm.update)
+    for state, restarts in ((states[1], False), (states[4], True)):
+        ahead = dataclasses.replace(state, guard_value=jnp.asarray(0.0))  # nothing is as good
+        after, metrics = update(ahead)
+        assert metrics["guard_acted"]
+        jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
+        same = jax.tree.map(lambda a, b: bool(np.all(a == b)), after.learner.average, state.params)
+        assert all(jax.tree.leaves(same)) == restarts
+        assert after.learner.num_steps == state.learner.num_steps + SETTINGS["gradient_steps"]
