@@ -3,7 +3,8 @@
 Improved trajectories do not guarantee an improved policy (the fit may generalise badly), so the fitted policy is
 compared with the old one on initial states that stay the same from epoch to epoch. If the return fell, the old
 policy stays for another epoch while the learner goes on; if the return is not finite, the learner starts again from
-the old policy. So it does while polishing, where nothing else would lead it back.
+the old policy. While polishing, where nothing else would lead it back, it does so if a tenth of the return is lost;
+small losses are the noise of its steps, and restarts after these cost more than they save.
 """
 
 from typing import Any
@@ -13,6 +14,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax.fitting import Learner
+
+LOST = 0.1
+"""Of the return, relative to it: more than that is not the noise of gradient steps."""
 
 
 @struct.dataclass
@@ -38,11 +42,12 @@ def guard(
     """Takes the average policy of `fitted` if its mean return `value` is at least `old_value`, else keeps `old`.
 
     old: parameters. fresh: a learner that starts from them, for the case that the fitted one is not finite, or that
-    its policy is held back and `restart` is true. allow_worse: takes every policy of finite return, as Algorithm 1 of
-    the paper does.
+    `restart` is true and the policy has lost too much. allow_worse: takes every policy of finite return, as
+    Algorithm 1 of the paper does.
     """
     good = jnp.isfinite(value) if allow_worse else value >= old_value  # False for NaN
-    usable = jnp.isfinite(value) & (good | ~jnp.asarray(restart))
+    lost = value < old_value - LOST * jnp.abs(old_value)
+    usable = jnp.isfinite(value) & (good | ~(restart & lost))
     return Guarded(
         params=jax.tree.map(lambda new, kept: jnp.where(good, new, kept), fitted.average, old),
         learner=jax.tree.map(lambda new, again: jnp.where(usable, new, again), fitted, fresh),

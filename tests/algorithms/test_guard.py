@@ -38,3 +38,9 @@ def test_a_worse_policy_is_taken_where_that_is_allowed_but_never_one_that_is_not
     assert (kept.params, kept.value, bool(kept.acted)) == (2.0, -9.0, False)
     kept = guard(OLD, jnp.asarray(-5.0), FITTED, jnp.asarray(jnp.nan), FRESH, allow_worse=True)
     assert (kept.params, kept.value, bool(kept.acted)) == (1.0, -5.0, True)
+
+
+@pytest.mark.parametrize(("value", "restart", "expected"), [(-5.4, True, 3.0), (-5.6, True, 1.0), (-5.6, False, 3.0)])
+def test_a_learner_that_lost_a_tenth_starts_again_where_that_is_asked_for(value, restart, expected):
+    kept = guard(OLD, jnp.asarray(-5.0), FITTED, jnp.asarray(value), FRESH, restart=restart)
+    assert (kept.params, kept.value, kept.learner.params) == (1.0, -5.0, expected)
