@@ -40,8 +40,10 @@ TOLERANCE = 1e-4
 """Iterated LQR has converged when a step lowers the Lagrangian by less than this share of it."""
 
 LARGEST_FACTOR = 10.0
-"""By which eta changes from one trial to the next while it is bounded on one side only."""
+"""By which eta changes at most from one trial to the next."""
 
+CLOSED = 1.05
+"""The search also ends where its bounds are so near: the divergence is not continuous in eta."""
 
 SMALLEST_AND_LARGEST = (1e-8, 1e16)
 """Between which eta is searched."""
@@ -122,7 +124,8 @@ class Lagrangian:
                 multiplier=multiplier,
                 num_trials=guide.num_trials + after.num_trials,
             )
-            converged = ~(cost - after.cost > TOLERANCE * jnp.abs(cost))
+            # The first step is always taken: many small changes of eta would otherwise change nothing.
+            converged = (count > 0) & ~(cost - after.cost > TOLERANCE * jnp.abs(cost))
             return guide, converged, count + 1, (after.actions, after.states)
 
         # A guide is linear feedback around the trajectory that it was computed for, so the last step is not taken.
@@ -169,8 +172,8 @@ def control(lagrangian: Lagrangian, visited: Trajectory, bound: jax.Array, multi
     )
 
     def unfinished(carry):
-        best, _, _, _, count = carry
-        return (best.divergence < ENOUGH * bound) & (count < MAX_DUAL_STEPS)
+        best, lower, upper, _, count = carry
+        return (best.divergence < ENOUGH * bound) & (upper > CLOSED * lower) & (count < MAX_DUAL_STEPS)
 
     def search(carry):
         best, lower, upper, multiplier, count = carry
@@ -180,12 +183,16 @@ def control(lagrangian: Lagrangian, visited: Trajectory, bound: jax.Array, multi
         chosen = jax.tree.map(lambda new, old: jnp.where(better, new, old), guide, best)
         chosen = dataclasses.replace(chosen, num_trials=best.num_trials + guide.num_trials)
         lower, upper = jnp.where(near, lower, multiplier), jnp.where(near, multiplier, upper)
-        middle = jnp.sqrt(lower) * jnp.sqrt(upper)
-        middle = jnp.clip(middle, upper / LARGEST_FACTOR, lower * LARGEST_FACTOR)
-        return chosen, lower, upper, middle, count + 1
+        return chosen, lower, upper, between(lower, upper, multiplier), count + 1
 
     smallest, largest = (jnp.asarray(value, multiplier.dtype) for value in SMALLEST_AND_LARGEST)
     return jax.lax.while_loop(unfinished, search, (policy, smallest, largest, multiplier, 0))[0]
+
+
+def between(lower: jax.Array, upper: jax.Array, last: jax.Array) -> jax.Array:
+    """() the eta to try after `last`: in the middle of both bounds, or less than a factor away if one is missing."""
+    middle = jnp.sqrt(lower) * jnp.sqrt(upper)
+    return jnp.clip(middle, last / LARGEST_FACTOR, last * LARGEST_FACTOR)
 
 
 def nothing(actions: jax.Array, states: jax.Array) -> Guide:

@@ -55,7 +55,7 @@ class Config:
     halved_after: float = 10.0  # epochs; the learning rate falls as 1 / (1 + epoch / halved_after), 0: it stays
     gradient_steps: int = 50  # per epoch
     minibatch_size: int = 4096  # samples per gradient step; 0 takes all
-    chunk_size: int = 0  # rollouts whose control phases run at once; 0: as many as suit the device
+    chunk_size: int = 0  # rollouts whose control phases run at once; 0: one on a CPU, elsewhere all
 
 
 @struct.dataclass
@@ -112,7 +112,8 @@ class Gps:
         key, key_states, key_fit = jax.random.split(state.key, 3)
         begin = sample_states(env, key_states, config.batch_size)
         guide_one = partial(self.guide_one, state)
-        samples, guides, costs, healthy = memory.in_chunks(guide_one, begin, env.state_size**2, config.chunk_size)
+        # Control phases differ in length, and those of a chunk wait for the longest: on a CPU each is alone.
+        samples, guides, costs, healthy = memory.in_chunks(guide_one, begin, memory.NEAR_BY, config.chunk_size)
         learner, losses = self.fit(state.learner, flatten_lessons(samples, healthy), key_fit)
         after = -self.actor.returns(learner.average, begin)
 

@@ -8,7 +8,7 @@ import pytest
 from pods_jax import InputError, algorithms, envs, rollout
 from pods_jax.algorithms import gps
 from pods_jax.algorithms.common import sample_states
-from pods_jax.algorithms.control import Lagrangian, control
+from pods_jax.algorithms.control import Lagrangian, between, control
 from tests.algorithms.linear import EFFORT, RESIDUAL, A, B, make_linear
 
 GAIN = jnp.array([[-0.6, -0.4]])
@@ -158,3 +158,21 @@ def test_rewards_of_the_last_step_only_and_bad_settings_are_refused():
         algorithms.make("gps", make_linear(terminal_only=True))
     with pytest.raises(InputError, match=r"bound = 0.0: must be .* greater than 0"):
         algorithms.make("gps", make_linear(), bound=0.0)
+
+
+def test_the_multiplier_changes_by_a_factor_until_it_is_between_two_bounds():
+    smallest, largest = jnp.asarray(1e-8), jnp.asarray(1e16)
+    assert between(smallest, jnp.asarray(4.0), jnp.asarray(4.0)) == pytest.approx(0.4)  # near enough: weaker
+    assert between(jnp.asarray(4.0), largest, jnp.asarray(4.0)) == pytest.approx(40.0)  # too far: stronger
+    assert between(jnp.asarray(1.0), jnp.asarray(4.0), jnp.asarray(4.0)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("first", [1e-2, 1.0, 1e2])
+def test_the_search_for_the_multiplier_takes_few_trajectories_from_either_side(first):
+    """The Lagrangian of a linear environment is settled in two steps of one trajectory each."""
+    env, bound = make_linear(), jnp.asarray(1.0)
+    start = jnp.array([0.7, -0.4])
+    lagrangian = Lagrangian(env, linear_policy, PRECISION, start)
+    guide = control(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
+    assert 0.7 * bound <= guide.divergence <= bound
+    assert guide.num_trials <= 20, guide.num_trials
