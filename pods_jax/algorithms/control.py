@@ -190,7 +190,7 @@ def control(lagrangian: Lagrangian, visited: Trajectory, bound: jax.Array, multi
 
 
 def between(lower: jax.Array, upper: jax.Array, last: jax.Array) -> jax.Array:
-    """() the eta to try after `last`: in the middle of both bounds, or less than a factor away if one is missing."""
+    """() the eta to try after `last`: in the middle of both bounds, at most `LARGEST_FACTOR` times or part of it."""
     middle = jnp.sqrt(lower) * jnp.sqrt(upper)
     return jnp.clip(middle, last / LARGEST_FACTOR, last * LARGEST_FACTOR)
 

@@ -169,10 +169,10 @@ def test_the_multiplier_changes_by_a_factor_until_it_is_between_two_bounds():
 
 @pytest.mark.parametrize("first", [1e-2, 1.0, 1e2])
 def test_the_search_for_the_multiplier_takes_few_trajectories_from_either_side(first):
-    """The Lagrangian of a linear environment is settled in two steps of one trajectory each."""
+    """A Lagrangian of a linear environment is settled in few steps, of one trajectory each."""
     env, bound = make_linear(), jnp.asarray(1.0)
     start = jnp.array([0.7, -0.4])
     lagrangian = Lagrangian(env, linear_policy, PRECISION, start)
     guide = control(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
     assert 0.7 * bound <= guide.divergence <= bound
-    assert guide.num_trials <= 20, guide.num_trials
+    assert guide.num_trials <= 8, guide.num_trials  # 12, where it begins again at the weakest
