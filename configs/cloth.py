@@ -7,11 +7,11 @@ import dataclasses
 
 from ml_collections import config_dict
 
-from pods_jax.algorithms import pods
+from pods_jax.algorithms.pods import algorithm
 
 
 def get_config() -> config_dict.ConfigDict:
-    settings = pods.Config(
+    settings = algorithm.Config(
         method="gauss_newton",
         regression="improved_states",
         batch_size=24,

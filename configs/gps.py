@@ -5,7 +5,7 @@ python scripts/train.py --config=configs/gps.py --workdir=runs/pendulum_2d_gps
 
 from ml_collections import config_dict
 
-from pods_jax.configuration import default_config
+from pods_jax.runs.configuration import default_config
 
 
 def get_config() -> config_dict.ConfigDict:

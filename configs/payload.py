@@ -7,11 +7,11 @@ import dataclasses
 
 from ml_collections import config_dict
 
-from pods_jax.algorithms import pods
+from pods_jax.algorithms.pods import algorithm
 
 
 def get_config() -> config_dict.ConfigDict:
-    settings = pods.Config(minibatch_size=4096, polish_after=30)
+    settings = algorithm.Config(minibatch_size=4096, polish_after=30)
     return config_dict.ConfigDict(
         {
             "env": {"name": "payload_2d", "task": "stop", "horizon": 50, "terminal_only": False},

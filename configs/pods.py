@@ -5,7 +5,7 @@ Every field can be overridden on the command line, such as --config.env.name=pen
 
 from ml_collections import config_dict
 
-from pods_jax.configuration import default_config
+from pods_jax.runs.configuration import default_config
 
 
 def get_config() -> config_dict.ConfigDict:

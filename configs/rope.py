@@ -7,11 +7,11 @@ import dataclasses
 
 from ml_collections import config_dict
 
-from pods_jax.algorithms import pods
+from pods_jax.algorithms.pods import algorithm
 
 
 def get_config() -> config_dict.ConfigDict:
-    settings = pods.Config(
+    settings = algorithm.Config(
         batch_size=800, standardize=True, learning_rate=3e-3, gradient_steps=100, minibatch_size=4096
     )
     return config_dict.ConfigDict(

@@ -10,11 +10,11 @@ import dataclasses
 
 from ml_collections import config_dict
 
-from pods_jax.algorithms import pods
+from pods_jax.algorithms.pods import algorithm
 
 
 def get_config() -> config_dict.ConfigDict:
-    settings = pods.Config(gradient_steps=200, minibatch_size=256)
+    settings = algorithm.Config(gradient_steps=200, minibatch_size=256)
     return config_dict.ConfigDict(
         {
             "env": {"name": "pendulum_3d", "task": "stop", "horizon": 50, "terminal_only": False},

@@ -34,8 +34,9 @@ import jax.numpy as jnp
 from IPython.display import display
 
 import pods_jax
-from pods_jax import envs, plotting
-from pods_jax.anatomy import anatomy
+from pods_jax import envs
+from pods_jax.visual import figures
+from pods_jax.visual.jacobians import jacobians
 
 horizon = 10 if SMALL else 50
 env = envs.make("pendulum_2d", task="stop", horizon=horizon)
@@ -50,7 +51,7 @@ state = env.reset(jax.random.key(1))
 # %%
 nothing = jnp.zeros((horizon, env.action_size))
 swinging = pods_jax.replay(env, state, nothing)
-display(plotting.phase_portrait(swinging.state.position[None, :, 0, 0], swinging.state.velocity[None, :, 0, 0]))
+display(figures.phase_portrait(swinging.state.position[None, :, 0, 0], swinging.state.velocity[None, :, 0, 0]))
 
 # %% [markdown]
 # ## Differentiate
@@ -60,9 +61,9 @@ display(plotting.phase_portrait(swinging.state.position[None, :, 0, 0], swinging
 
 # %%
 print(jax.jacfwd(lambda action: env.step(state, action).velocity)(nothing[0]))
-parts = anatomy(env, state, nothing)
+parts = jacobians(env, state, nothing)
 display(
-    plotting.matrices({"states by actions": parts.jacobian}, "component of the actions", "component of the states")
+    figures.matrices({"states by actions": parts.jacobian}, "component of the actions", "component of the states")
 )
 
 # %% [markdown]
@@ -73,7 +74,7 @@ display(
 
 # %%
 both = {"Gauss-Newton": parts.gauss_newton, "exact": parts.hessian}
-display(plotting.matrices(both, "component of the actions", "component of the actions"))
+display(figures.matrices(both, "component of the actions", "component of the actions"))
 print("smallest eigenvalues:", {name: float(jnp.linalg.eigvalsh(matrix)[0]) for name, matrix in both.items()})
 
 # %% [markdown]
@@ -98,4 +99,4 @@ clipped = jnp.clip(
     pods_jax.improve(loose, state, nothing, method="riccati").actions, -env.action_limit, env.action_limit
 )
 print("inside:", float(second.value), "clipped afterwards:", float(pods_jax.replay(env, state, clipped).reward.sum()))
-display(plotting.action_traces(jnp.stack([second.actions, clipped]), env.action_limit, env.time_step))
+display(figures.action_traces(jnp.stack([second.actions, clipped]), env.action_limit, env.time_step))

@@ -34,15 +34,18 @@ import jax
 from IPython.display import display
 
 import pods_jax
-from pods_jax import algorithms, envs, plotting, viewer
-from pods_jax.evaluation import make_test_bed
+from pods_jax import algorithms, envs
+from pods_jax.evaluation import make_heldout_set
+from pods_jax.visual import figures, viewer
 
 # %% [markdown]
 # An environment is a value: a mass on a stiff spring below a handle on a rail. The action is the velocity of the handle.
 
 # %%
 env = envs.make("pendulum_2d", task="stop")
-test_bed = make_test_bed(env, 10 if SMALL else 200)  # states that training never sees, and the best actions for each
+test_bed = make_heldout_set(
+    env, 10 if SMALL else 200
+)  # states that training never sees, and the best actions for each
 algorithm = algorithms.make("pods", env, batch_size=8 if SMALL else 400, guard_size=4 if SMALL else 200)
 
 # %% [markdown]
@@ -74,4 +77,4 @@ viewer.view(env, {"trained": trained, "handle at rest": still})
 # What it does with the handle, and the limits that it keeps.
 
 # %%
-display(plotting.action_traces(trained.action, env.action_limit, env.time_step))
+display(figures.action_traces(trained.action, env.action_limit, env.time_step))

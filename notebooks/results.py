@@ -34,8 +34,8 @@ import pathlib
 
 from IPython.display import Markdown, display
 
-from pods_jax import plotting
 from pods_jax.reproduction import records, report
+from pods_jax.visual import figures
 
 root = next(path for path in (pathlib.Path.cwd(), *pathlib.Path.cwd().parents) if (path / "scripts").is_dir())
 known = records.read(root / "scripts/results/reproduction/cpu/records.jsonl")
@@ -45,7 +45,7 @@ print(report.origin(known))
 # How far each training is from the best actions that are known, as it goes on; dotted: one percent.
 
 # %%
-plotting.comparison(known)
+figures.comparison(known)
 
 # %%
 Markdown(report.table(known))

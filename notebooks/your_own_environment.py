@@ -33,8 +33,9 @@ import jax
 import numpy as np
 
 import pods_jax
-from pods_jax import algorithms, sim, viewer
+from pods_jax import algorithms, sim
 from pods_jax.envs import make_payload, make_weights
+from pods_jax.visual import viewer
 
 # %%
 points = np.array([[-0.4, 0.0], [0.4, 0.0], [-0.4, -0.5], [0.0, -0.5], [0.4, -0.5]])  # two handles, three masses

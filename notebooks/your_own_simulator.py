@@ -34,7 +34,8 @@ import jax
 import jax.numpy as jnp
 
 import pods_jax
-from pods_jax import InputError, algorithms, envs, plotting
+from pods_jax import InputError, algorithms, envs
+from pods_jax.visual import figures
 
 # %% [markdown]
 # A planar rocket: it tilts, and its thrust points where it tilts to. It shall come to rest at the origin.
@@ -81,10 +82,10 @@ train_state, history = pods_jax.train(algorithm, jax.random.key(0), 1 if SMALL e
 policy = algorithm.policy(train_state)
 states = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 5))
 flights = jax.vmap(lambda state: pods_jax.rollout(env, policy, state))(states)
-plotting.action_traces(flights.action, env.action_limit, env.time_step, unit="m/s² and 1/s²")
+figures.action_traces(flights.action, env.action_limit, env.time_step, unit="m/s² and 1/s²")
 
 # %%
-plotting.phase_portrait(flights.state["place"][:, :, 0], flights.state["velocity"][:, :, 0])
+figures.phase_portrait(flights.state["place"][:, :, 0], flights.state["velocity"][:, :, 0])
 
 # %% [markdown]
 # A step that cannot be learned from is refused before anything is trained.

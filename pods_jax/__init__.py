@@ -12,7 +12,7 @@ from pods_jax import algorithms, envs
 from pods_jax.checks import InputError
 from pods_jax.evaluation import evaluate
 from pods_jax.improvement import Improvement, improve, improve_batch
-from pods_jax.rollout import replay, rollout
+from pods_jax.rollouts import replay, rollout
 from pods_jax.training import Report, train
 from pods_jax.types import Trajectory
 

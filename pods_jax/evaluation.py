@@ -17,7 +17,7 @@ from flax import struct
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement, optimize
-from pods_jax.rollout import as_pytree, replay, rollout, starts
+from pods_jax.rollouts import as_pytree, replay, rollout, step_starts
 from pods_jax.types import Policy, Trajectory
 
 TEST_BED_NAME = 0x7E57BED
@@ -28,7 +28,7 @@ SEARCH_BATCH, SEARCH_STEPS, SEARCH_ROUNDS = 100, 8, 15
 
 
 @struct.dataclass
-class TestBed:
+class HeldOutSet:
     """Initial states that training never sees, and how well each could be handled."""
 
     states: Any  # leaves (k, ...)
@@ -36,27 +36,27 @@ class TestBed:
     searched: bool = struct.field(pytree_node=False, default=True)
 
 
-def bed(env: Environment, num_rollouts: int = 1000, seed: int = 0) -> Any:
+def heldout_states(env: Environment, num_rollouts: int = 1000, seed: int = 0) -> Any:
     """The initial states of the test bed, leaves (num_rollouts, ...); the same at every call."""
     checks.integer("num_rollouts", num_rollouts, at_least=1)
     key = jax.random.fold_in(jax.random.key(checks.seed("seed", seed)), TEST_BED_NAME)
     return jax.vmap(env.reset)(jax.random.split(key, num_rollouts))
 
 
-def make_test_bed(env: Environment, num_rollouts: int = 1000, seed: int = 0, search: bool = True) -> TestBed:
+def make_heldout_set(env: Environment, num_rollouts: int = 1000, seed: int = 0, search: bool = True) -> HeldOutSet:
     """The test bed with its optima: a search by trajectory optimization, the slow part of an evaluation.
 
     search: False leaves it out, for large systems; the optimality gap is then NaN.
     """
-    states = bed(env, num_rollouts, seed)
+    states = heldout_states(env, num_rollouts, seed)
     if not search:
-        return TestBed(states, jnp.full(num_rollouts, jnp.nan, env.action_limit.dtype), searched=False)
+        return HeldOutSet(states, jnp.full(num_rollouts, jnp.nan, env.action_limit.dtype), searched=False)
     zero = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
-    return TestBed(states, optima(env, states, zero))
+    return HeldOutSet(states, optima(env, states, zero))
 
 
 def evaluate(
-    env: Environment, policy: Policy, num_rollouts: int = 1000, seed: int = 0, test_bed: TestBed | None = None
+    env: Environment, policy: Policy, num_rollouts: int = 1000, seed: int = 0, test_bed: HeldOutSet | None = None
 ) -> dict[str, float]:
     """Metrics of a policy on the test bed of `num_rollouts` initial states.
 
@@ -66,7 +66,7 @@ def evaluate(
     see the module. nonconverged_steps: steps whose implicit equation was not solved. nonfinite_rollouts: rollouts
     with a NaN. test_bed: made anew from `num_rollouts` and `seed` if not given.
     """
-    test_bed = test_bed or make_test_bed(env, num_rollouts, seed)
+    test_bed = test_bed or make_heldout_set(env, num_rollouts, seed)
     trajectories = _rollouts(env, as_pytree(policy), test_bed.states)
     best = test_bed.optimum
     if test_bed.searched:
@@ -74,7 +74,7 @@ def evaluate(
     return _numbers(env, dataclasses.replace(test_bed, optimum=best), trajectories)
 
 
-def monitor(env: Environment, policy: Policy, test_bed: TestBed) -> dict[str, float]:
+def monitor(env: Environment, policy: Policy, test_bed: HeldOutSet) -> dict[str, float]:
     """`evaluate` without the search from the policy's own actions: quick, for use between chunks.
 
     Each optimum is the better one of the search from zero and the policy's own return, so the gap is a lower bound.
@@ -128,7 +128,7 @@ def _search(env: Environment, states: Any, actions: jax.Array) -> tuple[Improvem
     return jax.vmap(lambda state, start: optimize(env, state, start, max_steps=SEARCH_STEPS))(states, actions)
 
 
-def _numbers(env: Environment, test_bed: TestBed, trajectories: Trajectory) -> dict[str, float]:
+def _numbers(env: Environment, test_bed: HeldOutSet, trajectories: Trajectory) -> dict[str, float]:
     summary = _summarize(env, test_bed.states, trajectories)
     summary["optimum_mean"] = jnp.mean(test_bed.optimum)
     summary["optimality_gap"] = gap(summary["optimum_mean"], summary["return_mean"])
@@ -155,7 +155,7 @@ def _summarize(env: Environment, states: Any, trajectories: Trajectory) -> dict[
     returns = jnp.sum(trajectories.reward, axis=1)
     final = jax.tree.map(lambda leaf: leaf[:, -1], trajectories.state)
     measured = jax.vmap(env.measure)(final)
-    before = jax.vmap(starts)(states, trajectories.state)
+    before = jax.vmap(step_starts)(states, trajectories.state)
     errors = jax.vmap(jax.vmap(env.step_error))(before, trajectories.action, trajectories.state)
     return {
         "return_mean": jnp.mean(returns),

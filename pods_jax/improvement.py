@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from pods_jax import checks, memory, trajopt
+from pods_jax import checks, trajopt
+from pods_jax.devices import chunking
 from pods_jax.envs.environment import Environment
-from pods_jax.rollout import flatten_states, replay
+from pods_jax.rollouts import flatten_states, replay
 from pods_jax.trajopt import directions
 from pods_jax.trajopt.directions import Direction
 from pods_jax.types import Trajectory
@@ -121,7 +122,7 @@ def improve_batch(
     """`improve_trajectory` for many of them, leaves (k, ...), as fast as the device can.
 
     Directions, whose matrices are large, are found for as many at once as caches hold, or for chunk_size of them if
-    that is not 0; line searches, each as long as its slowest, for more of them: see `memory.at_once`.
+    that is not 0; line searches, each as long as its slowest, for more of them: see `chunking.at_once`.
     """
 
     def find(pair):
@@ -135,8 +136,8 @@ def improve_batch(
 
     horizon, num_actions = trajectories.action.shape[1:]
     size = horizon * num_actions if method in directions.DENSE else env.state_size
-    found = memory.in_chunks(find, (states, trajectories), size**2, chunk_size)
-    return memory.in_chunks(follow, (states, trajectories, found), 1)
+    found = chunking.in_chunks(find, (states, trajectories), size**2, chunk_size)
+    return chunking.in_chunks(follow, (states, trajectories, found), 1)
 
 
 def _improve(
@@ -166,7 +167,7 @@ def _follow(
     with jax.default_matmul_precision("highest"):
         start, unravel = ravel_pytree(state)
         problem = _problem(env, unravel, start, actions, flatten_states(states))
-        after = trajopt.follow(problem, direction, -value)
+        after = trajopt.line_search(problem, direction, -value)
     return Improvement(
         actions=after.actions,
         state=jax.vmap(unravel)(after.states),

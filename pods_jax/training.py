@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, memory, parallel
+from pods_jax import checks
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.devices import memory, sharding
 from pods_jax.types import Key
 
 
@@ -65,8 +66,8 @@ def train(
     checks.integer("first_epoch", first_epoch, at_least=0)
     announce("compiling the training program ...")
     compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
-    with parallel.on(devices):
-        state = parallel.copied(algorithm.init(key) if train_state is None else train_state, devices)
+    with sharding.on(devices):
+        state = sharding.put_replicated(algorithm.init(key) if train_state is None else train_state, devices)
     size = memory.check(compiled.run, jax.local_devices()[0])
     compile_seconds = compiled.compile_seconds
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
@@ -78,11 +79,11 @@ def train(
         seconds = time.perf_counter() - started
         metrics = unstack(stacked, count)
         history += metrics
-        report = Report(epoch + count, num_epochs, parallel.here(state), metrics, seconds, compile_seconds)
+        report = Report(epoch + count, num_epochs, sharding.local(state), metrics, seconds, compile_seconds)
         for callback in callbacks:
             callback(report)
         compile_seconds = 0.0
-    return parallel.here(state), history
+    return sharding.local(state), history
 
 
 def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Program:
@@ -92,8 +93,8 @@ def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Devic
     happen to lie, which differs between a fresh and a restored state, would make another program of it.
     """
     started = time.perf_counter()
-    with parallel.on(devices):
-        state = parallel.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
+    with sharding.on(devices):
+        state = sharding.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
         run = _lower_chunk(algorithm, state, length).compile()
     return Program(run, time.perf_counter() - started)
 
@@ -123,7 +124,7 @@ def _lower_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Lo
         return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), stacked, metrics)
 
     def chunk(state, count):
-        return parallel.gathered(jax.lax.fori_loop(0, count, epoch, (state, empty)))
+        return sharding.replicate(jax.lax.fori_loop(0, count, epoch, (state, empty)))
 
     return jax.jit(chunk).lower(state, jnp.asarray(0))
 

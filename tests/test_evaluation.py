@@ -42,7 +42,7 @@ def env():
 
 @pytest.fixture(scope="module")
 def test_bed(env):
-    return evaluation.make_test_bed(env, NUM_ROLLOUTS)
+    return evaluation.make_heldout_set(env, NUM_ROLLOUTS)
 
 
 def proportional(scale, observation):
@@ -58,10 +58,10 @@ def rows(states):
 
 
 def test_the_bed_is_the_same_every_time_and_another_one_for_another_seed(env):
-    first, second = rows(evaluation.bed(env, 50)), rows(evaluation.bed(env, 50))
+    first, second = rows(evaluation.heldout_states(env, 50)), rows(evaluation.heldout_states(env, 50))
     assert first == second
     assert len(set(first)) == 50
-    assert not set(first) & set(rows(evaluation.bed(env, 50, seed=1)))
+    assert not set(first) & set(rows(evaluation.heldout_states(env, 50, seed=1)))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -70,7 +70,7 @@ def test_the_bed_is_not_what_training_draws(env, seed):
     key = jax.random.key(seed)
     keys = [key, *jax.random.split(key), *(jax.random.fold_in(key, data) for data in range(3))]
     drawn = {row for key in keys for row in rows(jax.vmap(env.reset)(jax.random.split(key, 50)))}
-    assert not drawn & set(rows(evaluation.bed(env, 50, seed=seed)))
+    assert not drawn & set(rows(evaluation.heldout_states(env, 50, seed=seed)))
 
 
 def test_metrics_are_those_of_a_plain_loop(env, test_bed):

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import InputError, envs, improve, improve_batch, memory, replay
-from pods_jax.rollout import flatten_states
+from pods_jax import InputError, envs, improve, improve_batch, replay
+from pods_jax.devices import chunking
+from pods_jax.rollouts import flatten_states
 from pods_jax.trajopt import DIRECTIONS
 
 HORIZON = 6
@@ -101,14 +102,14 @@ def test_a_batch_in_chunks_is_improved_like_its_trajectories_one_by_one(env, met
 def test_directions_are_found_in_smaller_chunks_than_line_searches(env, monkeypatch):
     """Their matrices are what does not fit into caches."""
     seen = []
-    in_chunks = memory.in_chunks
+    in_chunks = chunking.in_chunks
 
     def spy(function, inputs, numbers, chosen=0):
         found = in_chunks(function, inputs, numbers, chosen)
         seen.append((type(found).__name__, numbers, chosen))
         return found
 
-    monkeypatch.setattr(memory, "in_chunks", spy)
+    monkeypatch.setattr(chunking, "in_chunks", spy)
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(7), 3))
     played = jax.vmap(lambda state: replay(env, state, jnp.zeros((HORIZON, 1))))(states)
     for method, size in (("riccati", env.state_size), ("gauss_newton", HORIZON)):

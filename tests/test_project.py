@@ -1,4 +1,4 @@
-"""The rules that hold for the package as a whole: its layers, what it never does, one source of defaults."""
+"""The rules that hold for the package as a whole: its floors, what it never does, one source of defaults."""
 
 import ast
 import dataclasses
@@ -9,42 +9,27 @@ import sys
 import pytest
 
 from configs import pods as pods_config
-from pods_jax.algorithms import pods
+from pods_jax.algorithms.pods import algorithm
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "pods_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# A module imports strictly lower layers and its own package. A new module has to be given its place here.
-LAYERS = (
-    ("plain",),
-    ("checks", "types", "unroll", "digests", "interruption", "manifest", "gpu"),
-    ("linalg", "parallel", "processes", "cores"),
-    ("sim", "trajopt", "networks", "fitting", "memory"),
+# The floors of the house, one row each: a module imports strictly lower floors and its own folder.
+FLOORS = (
+    ("checks", "types", "thresholds"),
+    ("linalg", "devices"),
+    ("sim", "trajopt", "storage"),
     ("envs",),
-    ("rollout",),
-    ("improvement",),
-    ("algorithms",),
-    (
-        "training",
-        "evaluation",
-        "probes",
-        "anatomy",
-        "checkpoints",
-        "metrics",
-        "progress",
-        "configuration",
-        "kept_optima",
-    ),
-    ("workdir", "comparison", "profiling", "saver"),
-    ("plotting", "rendering", "supervision", "preparation", "export"),
-    ("viewer", "compat", "followers"),
-    ("experiment", "benchmarks"),
-    ("rehearsal", "doctor", "reproduction", "delivery"),
-    ("cli",),
+    ("rollouts",),
+    ("improvement", "policies", "visual"),
+    ("algorithms", "compat", "export"),
+    ("training", "evaluation"),
+    ("runs",),
+    ("diagnostics", "reproduction", "benchmarks"),
     ("commands",),
 )
-LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 
 def part_of(path: pathlib.Path) -> str:
@@ -71,18 +56,18 @@ def imported_parts(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_strictly_lower_layers(path):
+def test_a_module_imports_strictly_lower_floors(path):
     part = part_of(path)
     if not part:
         return  # the package's own __init__ shows the public names of every layer
-    assert part in LAYER_OF, f"give {part} its layer in this file"
+    assert part in FLOOR_OF, f"give {part} its floor in this file"
     for imported in imported_parts(ast.parse(path.read_text())) - {part}:
-        assert LAYER_OF[imported] < LAYER_OF[part], f"{path} imports {imported}"
+        assert FLOOR_OF[imported] < FLOOR_OF[part], f"{path} imports {imported}"
 
 
 def test_the_layering_check_sees_imports_of_every_form():
-    code = "import pods_jax.sim.bdf2\ndef f():\n  from pods_jax import envs\n  from pods_jax.cli import run"
-    assert imported_parts(ast.parse(code)) == {"sim", "envs", "cli"}
+    code = "import pods_jax.sim.bdf2\ndef f():\n  from pods_jax import envs\n  from pods_jax.commands import run"
+    assert imported_parts(ast.parse(code)) == {"sim", "envs", "commands"}
 
 
 def executing(code: str) -> set[str]:
@@ -123,7 +108,7 @@ def test_importing_the_package_changes_nothing():
     program = """
 import os, jax
 before, settings = dict(os.environ), dict(jax.config.values)
-import pods_jax, pods_jax.experiment, pods_jax.cli
+import pods_jax, pods_jax.runs.experiment, pods_jax.commands.command_line
 from jax._src import xla_bridge
 assert not xla_bridge._backends, "a device was used"
 assert {name: jax.config.values[name] for name in settings} == settings
@@ -136,7 +121,7 @@ assert dict(os.environ) == before
 
 def test_the_configuration_file_repeats_no_defaults():
     settings = pods_config.get_config().algorithm.to_dict()
-    assert settings == {"name": "pods", **dataclasses.asdict(pods.Config())}
+    assert settings == {"name": "pods", **dataclasses.asdict(algorithm.Config())}
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/*.py")), ids=lambda path: path.name)

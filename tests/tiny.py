@@ -1,6 +1,7 @@
 """Settings with which every algorithm trains in no time."""
 
-from pods_jax import algorithms, configuration
+from pods_jax import algorithms
+from pods_jax.runs import configuration
 
 TINY = {
     "pods": {"batch_size": 8, "guard_size": 4, "gradient_steps": 4, "minibatch_size": 16},

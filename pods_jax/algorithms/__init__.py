@@ -6,8 +6,9 @@ from typing import Any
 import jax
 
 from pods_jax import checks
-from pods_jax.algorithms import bptt, gps, pods, ppo, sac, shac
+from pods_jax.algorithms import bptt, gps, pods, shac
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.model_free import ppo, sac
 from pods_jax.envs.environment import Environment
 
 _MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}

@@ -16,10 +16,17 @@ import optax
 from flax import struct
 
 from pods_jax import checks
-from pods_jax.algorithms import common
 from pods_jax.algorithms.algorithm import Algorithm
-from pods_jax.algorithms.common import Actor, Descent, descend, falling, make_actor, sample_states
 from pods_jax.envs.environment import Environment
+from pods_jax.policies import policy_model
+from pods_jax.policies.policy_model import (
+    Descent,
+    PolicyModel,
+    decayed_rate,
+    descend,
+    make_policy_model,
+    sample_states,
+)
 from pods_jax.types import Key, Metrics, Policy
 
 
@@ -46,7 +53,9 @@ class TrainState:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """BPTT for one environment. Raises InputError naming a setting that is not allowed."""
     config = validate(config or Config())
-    bptt = Bptt(env, config, make_actor(env, config.hidden_sizes), common.clipped_adam(config.max_gradient_norm))
+    bptt = Bptt(
+        env, config, make_policy_model(env, config.hidden_sizes), policy_model.clipped_adam(config.max_gradient_norm)
+    )
     return Algorithm("bptt", env, config, bptt.init, bptt.update, bptt.policy)
 
 
@@ -56,13 +65,13 @@ class Bptt:
 
     env: Environment
     config: Config
-    actor: Actor
+    actor: PolicyModel
     optimizer: optax.GradientTransformation
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""
         params, key_epochs, _ = self.actor.init(key)
-        return TrainState(common.init_descent(self.optimizer, params), key_epochs)
+        return TrainState(policy_model.init_descent(self.optimizer, params), key_epochs)
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state."""
@@ -72,7 +81,7 @@ class Bptt:
         """One epoch: every rollout once, in as many gradient steps as there are minibatches."""
         config, (key, key_states) = self.config, jax.random.split(state.key)
         steps = config.batch_size // config.minibatch_size
-        rate = falling(config.learning_rate, state.actor.num_steps / steps, config.halved_after)
+        rate = decayed_rate(config.learning_rate, state.actor.num_steps / steps, config.halved_after)
 
         def advance(descent, key):
             starts = sample_states(self.env, key, config.minibatch_size)
@@ -93,7 +102,7 @@ class Bptt:
 
 def validate(config: Config) -> Config:
     """The config in its final form; raises InputError naming a setting that is not allowed."""
-    sizes = common.whole_minibatches(config)
+    sizes = policy_model.whole_minibatches(config)
     checks.number("algorithm.learning_rate", config.learning_rate, above=0.0)
     checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
     checks.number("algorithm.max_gradient_norm", config.max_gradient_norm, above=0.0)

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 
 import pods_jax
-from pods_jax import algorithms, envs, parallel
+from pods_jax import algorithms, envs
 from pods_jax.benchmarks import peers, textbook
 from pods_jax.benchmarks.measure import Program, least_seconds, measure
+from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
-from pods_jax.rollout import starts
+from pods_jax.rollouts import step_starts
 
 AT_ONCE = 250
 """On a CPU, so many rollouts have their dense sensitivities in memory at once in the textbook form; elsewhere all."""
@@ -77,7 +78,7 @@ def differentiate(env: Environment, batch: int, beside: str) -> dict[str, Progra
 
     def ours(env, states, played):
         def models(state, played):
-            return jax.vmap(env.linearize)(starts(state, played.state), played.action, played.state)
+            return jax.vmap(env.linearize)(step_starts(state, played.state), played.action, played.state)
 
         return jax.vmap(models)(states, played)
 
@@ -123,13 +124,13 @@ def chosen(beside: str, ours: Any, args: Any, naive: Any, naive_args: Any) -> di
 def shared(program: Program, quantity: str, devices: Sequence[jax.Device]) -> Program:
     """The same, its rollouts divided among devices; an epoch divides them by itself."""
     if quantity == "epoch":
-        return Program(program.function, parallel.copied(program.args, devices), devices)
+        return Program(program.function, sharding.put_replicated(program.args, devices), devices)
     env, *batch = program.args
 
     def share(env, batch):
-        return parallel.divided(lambda env, batch: program.function(env, *batch))(env, batch)
+        return sharding.shard_map_rollouts(lambda env, batch: program.function(env, *batch))(env, batch)
 
-    return Program(share, (parallel.copied(env, devices), parallel.dealt(batch, devices)), devices)
+    return Program(share, (sharding.put_replicated(env, devices), sharding.put_sharded(batch, devices)), devices)
 
 
 def textbook_at_once(batch: int) -> int:

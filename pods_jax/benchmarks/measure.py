@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pods_jax import memory, parallel
 from pods_jax.benchmarks import count
+from pods_jax.devices import memory, sharding
 
 
 class Program(NamedTuple):
@@ -41,7 +41,7 @@ def measure(programs: Mapping[str, Program], budget: float) -> dict[str, Timing]
     compiled, compile_seconds, expected = {}, {}, 0.0
     for name, program in programs.items():
         started = time.perf_counter()
-        with parallel.on(program.devices):
+        with sharding.on(program.devices):
             compiled[name] = jax.jit(program.function).lower(*program.args).compile()
         compile_seconds[name] = time.perf_counter() - started
         jax.block_until_ready(compiled[name](*program.args))

@@ -16,7 +16,7 @@ import numpy as np
 from pods_jax import checks, sim
 from pods_jax.compat.carried import promoting
 from pods_jax.envs.environment import Environment
-from pods_jax.rollout import replay
+from pods_jax.rollouts import replay
 from pods_jax.sim import State, System
 
 MOST_SUBSTEPS = 128

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from matplotlib.figure import Figure
 
-from pods_jax import manifest
+from pods_jax.storage import manifest
 
 COLUMNS = (
     "environment",

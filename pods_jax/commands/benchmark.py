@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import checks, cli, cores, envs, parallel
+from pods_jax import checks, envs
 from pods_jax.benchmarks import cases, measure, report
+from pods_jax.commands import command_line
+from pods_jax.devices import cpu, sharding
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     def command() -> None:
         for name in environments.value:
             checks.choice("environments", name, envs.names())
-        devices = parallel.choose(num_devices.value)
+        devices = sharding.choose(num_devices.value)
         known = cases.suites(environments.value)
         chosen = [case for name in suites.value for case in known[checks.choice("suites", name, known)]]
         limits, path, records = measure.limits(), pathlib.Path(out.value), []
@@ -43,4 +45,6 @@ def main(argv: Sequence[str]) -> int:
             report.write(path, records, limits, f"python scripts/benchmark.py {choices}")
         report.figure(records).savefig(path.with_suffix(".png"), dpi=120)
 
-    return cli.run(command, values, argv, about=str(__doc__), connect=lambda: cores.as_devices(num_devices.value))
+    return command_line.run(
+        command, values, argv, about=str(__doc__), connect=lambda: cpu.as_devices(num_devices.value)
+    )

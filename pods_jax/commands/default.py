@@ -2,7 +2,7 @@
 
 from ml_collections import config_dict
 
-from pods_jax.configuration import default_config
+from pods_jax.runs.configuration import default_config
 
 
 def get_config() -> config_dict.ConfigDict:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, experiment
+from pods_jax.commands import command_line
+from pods_jax.runs import experiment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     def command() -> None:
         experiment.evaluate(workdir.value, checkpoint=checkpoint.value)
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    return command_line.run(command, values, argv, about=str(__doc__))
 
 
 def installed() -> int:

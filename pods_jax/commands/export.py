@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, delivery
+from pods_jax.commands import command_line
+from pods_jax.runs import artifacts
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
 
     def command() -> None:
         path = out.value or f"policy.{format.value}"
-        delivery.export(workdir.value, path, format.value, checkpoint=checkpoint.value)
+        artifacts.export(workdir.value, path, format.value, checkpoint=checkpoint.value)
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    return command_line.run(command, values, argv, about=str(__doc__))
 
 
 def installed() -> int:

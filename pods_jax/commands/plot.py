@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, delivery
+from pods_jax.commands import command_line
+from pods_jax.runs import artifacts
 
 
 def main(argv: Sequence[str]) -> int:
@@ -17,16 +18,16 @@ def main(argv: Sequence[str]) -> int:
     values = flags.FlagValues()
     workdirs = flags.DEFINE_multi_string("workdir", [], "Folder of a run; may be repeated.", flag_values=values)
     out = flags.DEFINE_string("out", "figure.png", "The file to write.", flag_values=values)
-    kind = flags.DEFINE_string("kind", "learning", f"One of {', '.join(delivery.KINDS)}.", flag_values=values)
+    kind = flags.DEFINE_string("kind", "learning", f"One of {', '.join(artifacts.KINDS)}.", flag_values=values)
     num_rollouts = flags.DEFINE_integer("num_rollouts", 10, "How many unseen initial states.", flag_values=values)
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
 
     def command() -> None:
-        delivery.draw(workdirs.value, out.value, kind.value, num_rollouts.value, checkpoint=checkpoint.value)
+        artifacts.draw(workdirs.value, out.value, kind.value, num_rollouts.value, checkpoint=checkpoint.value)
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    return command_line.run(command, values, argv, about=str(__doc__))
 
 
 def installed() -> int:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, delivery, experiment
+from pods_jax.commands import command_line
+from pods_jax.runs import artifacts, experiment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
     def command() -> None:
         if out.value.endswith(".html") or compare.value:
-            delivery.show(
+            artifacts.show(
                 workdir.value,
                 out.value,
                 index.value,
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
             return
         experiment.render(workdir.value, out.value, index.value, checkpoint=checkpoint.value)
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    return command_line.run(command, values, argv, about=str(__doc__))
 
 
 def installed() -> int:

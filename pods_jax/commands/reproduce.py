@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from pods_jax import cli, reproduction
+from pods_jax import reproduction
+from pods_jax.commands import command_line
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,4 +29,4 @@ def main(argv: Sequence[str]) -> int:
             chosen, scale.value, workdir.value, variants.value, environments.value, missing=missing.value
         )
 
-    return cli.run(command, values, argv, about=str(__doc__))
+    return command_line.run(command, values, argv, about=str(__doc__))

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from pods_jax import cli, cores, experiment, processes, rehearsal
+from pods_jax.commands import command_line
+from pods_jax.devices import cpu, processes
+from pods_jax.runs import dry_run, experiment
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,16 +42,16 @@ def main(argv: Sequence[str]) -> int:
     )
     num_processes = flags.DEFINE_integer("num_processes", 1, "Processes that train together.", flag_values=values)
     process_id = flags.DEFINE_integer("process_id", 0, "Which of them this is, from 0 on.", flag_values=values)
-    dry_run = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
+    only_check = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
 
     def command() -> None:
-        if dry_run.value:
-            rehearsal.rehearse(
-                cli.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value
+        if only_check.value:
+            dry_run.dry_run(
+                command_line.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value
             )
         else:
             experiment.run(
-                cli.config_dict(config),
+                command_line.config_dict(config),
                 workdir.value,
                 resume=resume.value,
                 num_devices=num_devices.value,
@@ -57,10 +59,10 @@ def main(argv: Sequence[str]) -> int:
             )
 
     def connect() -> None:
-        cores.as_devices(num_devices.value)
+        cpu.as_devices(num_devices.value)
         processes.connect(address.value, num_processes.value, process_id.value)
 
-    return cli.run(command, values, argv, about=str(__doc__), connect=connect)
+    return command_line.run(command, values, argv, about=str(__doc__), connect=connect)
 
 
 def installed() -> int:

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from pods_jax import checks, rendering
+from pods_jax import checks
 from pods_jax.envs.environment import Environment
 from pods_jax.types import Key
+from pods_jax.visual import animation
 
 try:
     import gymnasium
@@ -82,7 +83,7 @@ class GymnasiumEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         self._current()
         if self.render_mode is None:
             return None
-        return rendering.picture(self.env, jax.tree.map(lambda *leaves: jnp.stack(leaves), *self._states))
+        return animation.picture(self.env, jax.tree.map(lambda *leaves: jnp.stack(leaves), *self._states))
 
     def _current(self) -> Episode:
         if self._episode is None:

@@ -29,13 +29,13 @@ def tasks(name: str) -> tuple[str, ...]:
     return _MODULES[checks.choice("env.name", name, _MODULES)].TASKS
 
 
-def overrides(name: str) -> dict[str, Any]:
+def settings(name: str) -> dict[str, Any]:
     """The settings of the environment `name` that `make` can override, with their defaults."""
-    settings = dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
-    return {"terminal_only": False, **settings}
+    defaults = dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
+    return {"terminal_only": False, **defaults}
 
 
-def make(name: str, task: str | None = None, *, terminal_only: bool = False, **settings: Any) -> Environment:
+def make(name: str, task: str | None = None, *, terminal_only: bool = False, **changes: Any) -> Environment:
     """The environment `name` with a task and overridden settings, e.g. `make("pendulum_2d", horizon=100)`.
 
     task: one of `tasks(name)`, the first of them if not given. terminal_only: whether only the reward of the last
@@ -44,9 +44,9 @@ def make(name: str, task: str | None = None, *, terminal_only: bool = False, **s
     """
     module = _MODULES[checks.choice("env.name", name, _MODULES)]
     task = tasks(name)[0] if task is None else checks.choice("env.task", task, tasks(name))
-    for field in settings:
-        checks.choice("environment setting", field, overrides(name))
-    env = module.make(task, dataclasses.replace(module.SETTINGS, **settings))
+    for field in changes:
+        checks.choice("environment setting", field, settings(name))
+    env = module.make(task, dataclasses.replace(module.SETTINGS, **changes))
     return env.replace(terminal_only=checks.boolean("env.terminal_only", terminal_only))
 
 
@@ -60,6 +60,6 @@ __all__ = [
     "make_payload",
     "make_weights",
     "names",
-    "overrides",
+    "settings",
     "tasks",
 ]

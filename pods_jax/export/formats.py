@@ -15,7 +15,7 @@ from flax import traverse_util
 
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
-from pods_jax.networks import PolicyNetwork
+from pods_jax.policies.network import PolicyNetwork
 
 BatchedPolicy: TypeAlias = Callable[[jax.Array], jax.Array]
 """Maps observations (N, O) to actions (N, A) [m/s]."""

@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, digests, manifest
+from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment, Payload
 from pods_jax.envs.payload import observation_layout
 from pods_jax.export.formats import READERS, WRITERS, BatchedPolicy, layers_of, network_of
+from pods_jax.storage import checksums, manifest
 from pods_jax.types import Policy
 
 FORMATS = tuple(WRITERS)
@@ -60,7 +61,7 @@ def save_policy(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     description = describe(env, variables, format) | {"sha256": _digest(content), "notes": dict(notes or {})}
-    description_path(path).write_text(json.dumps(digests.seal(description), indent=1) + "\n")
+    description_path(path).write_text(json.dumps(checksums.seal(description), indent=1) + "\n")
     difference = compare(load_policy(path, env), env, variables)
     tolerance = TOLERANCE[str(env.action_limit.dtype)]
     if not difference <= tolerance:
@@ -168,7 +169,7 @@ def _check_environment(path: pathlib.Path, description: Mapping[str, Any], env: 
 def _read_description(path: pathlib.Path) -> dict[str, Any]:
     place = description_path(path)
     try:
-        description = digests.unseal(json.loads(_read(place)))
+        description = checksums.unseal(json.loads(_read(place)))
     except ValueError as error:
         raise InputError(f"{place}: damaged, it is not what was written ({error}); export again") from error
     if description.get("format_version") != FORMAT_VERSION:

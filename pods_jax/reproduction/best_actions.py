@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pods_jax import envs
-from pods_jax.comparison import Record
 from pods_jax.reproduction import measurements, records, scales
 from pods_jax.reproduction.report import title
-from pods_jax.workdir import write_json
+from pods_jax.runs.workdir import write_json
+from pods_jax.visual.curves import Record
 
 NAME = "best_actions.json"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pods_jax.comparison import Record, best_known, largest_fall, sooner
 from pods_jax.reproduction.endings import less
 from pods_jax.reproduction.paper import TABLE_1
 from pods_jax.reproduction.report import Claim, close, final, groups, ratio, spread, title
 from pods_jax.reproduction.scales import OURS, POLISHED
 from pods_jax.reproduction.tuning import tuned
+from pods_jax.visual.curves import Record, best_known, largest_fall, sooner
 
 BASELINES = ("SAC", "PPO", "GPS", "BPTT", "SHAC")
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pods_jax.comparison import Record, best_known
 from pods_jax.reproduction.report import Claim, Group, close, final, groups, spread, title
 from pods_jax.reproduction.scales import OURS
+from pods_jax.visual.curves import Record, best_known
 
 NOT_ASKED_FOR = "the best actions do not either: it is not what the task rewards"
 

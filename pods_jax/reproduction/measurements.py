@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax.envs.environment import Environment, State
-from pods_jax.evaluation import bed, best_actions, evaluate_actions
-from pods_jax.rollout import replay, starts
+from pods_jax.evaluation import best_actions, evaluate_actions, heldout_states
+from pods_jax.rollouts import replay, step_starts
 from pods_jax.types import Trajectory
 
 REPETITIONS = 5
@@ -63,7 +63,7 @@ def is_indefinite(env: Environment, state: State, actions: jax.Array) -> jax.Arr
 
 def jacobians(env: Environment, state: State, trajectory: Trajectory) -> Any:
     """(T, n, n) and (T, A, n): the derivatives of all steps of a trajectory from `state`, dense and transposed."""
-    began = starts(state, trajectory.state)
+    began = step_starts(state, trajectory.state)
     models = jax.vmap(env.linearize)(began, trajectory.action, trajectory.state)
     size = sum(leaf.size for leaf in jax.tree.leaves(state))
     identity = jnp.eye(size, dtype=trajectory.action.dtype)
@@ -84,4 +84,4 @@ def fastest(program: Callable[..., Any], *inputs: Any) -> float:
 def _at_rest(env: Environment, num_rollouts: int) -> tuple[State, jax.Array]:
     """The states of the test bed and, for each, actions (T, A) of zero."""
     actions = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
-    return bed(env, num_rollouts), actions
+    return heldout_states(env, num_rollouts), actions

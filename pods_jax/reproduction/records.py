@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from pods_jax import algorithms, envs, metrics
-from pods_jax.comparison import Record
-from pods_jax.workdir import Workdir
+from pods_jax import algorithms, envs
+from pods_jax.runs import metrics_log
+from pods_jax.runs.workdir import Workdir
+from pods_jax.visual.curves import Record
 
 QUANTITIES = ("return", "terminal_kinetic_energy", "terminal_distance", "action_magnitude")
 """What is measured at each look at a policy, with its standard deviation over the test bed."""
@@ -36,7 +37,7 @@ def is_finished(folder: Workdir, config: Mapping[str, Any]) -> bool:
 
 def of_run(folder: Workdir, variant: str) -> Record:
     """What a run left on disk, with the simulated steps and the seconds (compilation excluded) until each look."""
-    rows, config = metrics.read(folder.metrics), folder.read_config()
+    rows, config = metrics_log.read(folder.metrics), folder.read_config()
     looks = [row for row in rows if "test/return_mean" in row]
     epochs = [row["epoch"] for row in looks]
     seconds = [row.get("time/seconds_per_epoch", 0.0) for row in looks] * np.diff(epochs, prepend=0)
@@ -66,7 +67,7 @@ def of_run(folder: Workdir, variant: str) -> Record:
 def read(path: pathlib.Path) -> list[Record]:
     """The records in a file, the latest of each training; none if there is no such file."""
     found: dict[tuple[Any, ...], Record] = {}
-    for row in metrics.read(path):
+    for row in metrics_log.read(path):
         key = tuple(row[name] for name in ("environment", "task", "variant", "seed"))
         found[key] = row | {"final": _with_nan(row["final"])}
     return list(found.values())
@@ -77,7 +78,7 @@ def append(path: pathlib.Path, record: Record) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.read_text(encoding="utf-8") if path.exists() else ""
     whole = whole[: whole.rfind("\n") + 1]
-    line = json.dumps({**record, "final": metrics.storable(record["final"])}, allow_nan=False)
+    line = json.dumps({**record, "final": metrics_log.storable(record["final"])}, allow_nan=False)
     replacement = path.with_suffix(".tmp")
     replacement.write_text(f"{whole}{line}\n", encoding="utf-8")
     os.replace(replacement, path)
@@ -94,7 +95,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     env, algorithm = config["env"], config["algorithm"]
     full = {
         **config,
-        "env": envs.overrides(env["name"]) | env,
+        "env": envs.settings(env["name"]) | env,
         "algorithm": algorithms.settings(algorithm["name"]) | algorithm,
     }
     return dict(_plain(full))

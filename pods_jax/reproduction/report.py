@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pods_jax.comparison import Record, best_known, epochs_until, largest_fall, sooner
+from pods_jax.visual.curves import Record, best_known, epochs_until, largest_fall, sooner
 
 
 @dataclass(frozen=True)

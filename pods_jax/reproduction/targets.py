@@ -16,13 +16,15 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from pods_jax import checks, envs, experiment, plotting
+from pods_jax import checks, envs
 from pods_jax.checks import InputError
-from pods_jax.comparison import Record
-from pods_jax.progress import make_console
 from pods_jax.reproduction import best_actions, claims, measurements, records, report, scales
 from pods_jax.reproduction.scales import OURS, SHEET, Row, Scale
-from pods_jax.workdir import Workdir, write_json
+from pods_jax.runs import experiment
+from pods_jax.runs.progress import make_console
+from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.visual import figures
+from pods_jax.visual.curves import Record
 
 MISSING = ("train", "skip")
 """What becomes of trainings that have no record."""
@@ -170,9 +172,9 @@ def write_target(folder: pathlib.Path, name: str, trained: Sequence[Record]) -> 
     found, target = check(folder, trained), TARGETS[name]
     records.write_csv(folder / "records.csv", trained)
     if target.by_seconds:
-        plotting.save(plotting.comparison(trained), folder / "figure.png")
+        figures.save(figures.comparison(trained), folder / "figure.png")
     elif target.figure:
-        plotting.save(plotting.curves(trained, target.quantity, target.logarithmic), folder / "figure.png")
+        figures.save(figures.curves(trained, target.quantity, target.logarithmic), folder / "figure.png")
     (folder / "claims.md").write_text(report.markdown(found) + "\n", encoding="utf-8")
     return found
 

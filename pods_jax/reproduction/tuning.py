@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pods_jax.comparison import Record, best_known
 from pods_jax.reproduction.report import Claim, final, groups, title
+from pods_jax.visual.curves import Record, best_known
 
 TRIED: dict[str, dict[str, tuple[float, ...]]] = {
     "SAC": {

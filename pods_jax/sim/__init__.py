@@ -4,17 +4,9 @@ from pods_jax.sim.bdf2 import State, initial_state, step, step_error
 from pods_jax.sim.build import make_system
 from pods_jax.sim.equilibrium import check_connected, equilibrium
 from pods_jax.sim.forces import force, kinetic_energy, potential_energy
-from pods_jax.sim.layout import clique, grid, join, line
-from pods_jax.sim.sensitivity import StepDerivative, linearize
-from pods_jax.sim.system import (
-    STANDARD_GRAVITY,
-    Handle,
-    Plane,
-    Spring,
-    System,
-    handle_position,
-    handle_velocity,
-)
+from pods_jax.sim.step_derivative import StepDerivative, linearize
+from pods_jax.sim.system import STANDARD_GRAVITY, Handle, Plane, Spring, System, handle_position, handle_velocity
+from pods_jax.sim.topology import clique, grid, join, line
 
 __all__ = [
     "STANDARD_GRAVITY",

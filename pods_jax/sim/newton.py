@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax import linalg
-from pods_jax.unroll import unrolled, unrolled_if_small
+from pods_jax.linalg.scalarize import scalarized, scalarized_if_small
+from pods_jax.thresholds import MAX_INVERSE_SIZE
 
 Residual = Callable[[jax.Array], jax.Array]
 
@@ -84,14 +85,14 @@ def implicit_root(residual: Residual, direction: Direction, guess: jax.Array, to
         def search(guess):
             return newton(residual, direction, guess, tolerance)
 
-        return unrolled_if_small(search, guess.size)(guess)
+        return scalarized_if_small(search, guess.size)(guess)
 
     def tangent_solve(linear_map, right_side):
         def assemble_and_solve(right_side):
             matrix = jax.vmap(linear_map, out_axes=1)(jnp.eye(right_side.size, dtype=right_side.dtype))
             return (linalg.solve if small else jnp.linalg.solve)(matrix, right_side)
 
-        small = right_side.size <= linalg.LARGEST_INVERSE  # n derivatives of the residual are much to write out
-        return (unrolled(assemble_and_solve) if small else assemble_and_solve)(right_side)
+        small = right_side.size <= MAX_INVERSE_SIZE  # n derivatives of the residual are much to write out
+        return (scalarized(assemble_and_solve) if small else assemble_and_solve)(right_side)
 
     return jax.lax.custom_root(residual, jax.lax.stop_gradient(guess), solve, tangent_solve)

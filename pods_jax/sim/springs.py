@@ -18,14 +18,12 @@ import numpy as np
 from flax import struct
 
 from pods_jax import linalg
-from pods_jax.sim.indices import is_range, take
+from pods_jax.linalg.static_indices import is_range, take
 from pods_jax.sim.system import System
+from pods_jax.thresholds import MAX_LISTED_SPRINGS
 
 CARRIED = 0.95
 """How much of the inertia of a point the compressed springs at it may take up in the Newton matrix."""
-
-MOST_WRITTEN_OUT = 12
-"""Up to so many springs the sums over their ends are written out."""
 
 
 @struct.dataclass
@@ -137,7 +135,7 @@ def differences(system: System, values: jax.Array) -> jax.Array:
 def at_ends(system: System, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(S, ...) twice: values (H + P, ...) at the points, at the first and at the second end of each spring."""
     first, second = (
-        jnp.stack([values[index] for index in ends]) if len(ends) <= MOST_WRITTEN_OUT else take(values, ends)
+        jnp.stack([values[index] for index in ends]) if len(ends) <= MAX_LISTED_SPRINGS else take(values, ends)
         for ends in zip(*system.springs.ends, strict=True)
     )
     return first, second
@@ -147,7 +145,7 @@ def sum_over_ends(system: System, values: jax.Array, sign: int = -1) -> jax.Arra
     """(H + P, d): values (S, d) added at the second end of each spring and, by `sign`, subtracted at the first."""
     num_all = system.num_handles + system.num_points
     first, second = zip(*system.springs.ends, strict=True)
-    if len(first) <= MOST_WRITTEN_OUT:
+    if len(first) <= MAX_LISTED_SPRINGS:
         total: list = [jnp.zeros_like(values[0])] * num_all
         for index, value in enumerate(values):
             total[first[index]] = total[first[index]] + sign * value
@@ -175,7 +173,7 @@ def assemble(system: System, blocks: jax.Array, diagonal: jax.Array) -> jax.Arra
     """(P d, P d) from the blocks (S, d, d) of springs between free points and blocks (P, d, d) on the diagonal."""
     count, dimension = system.num_points, system.dimension
     free = [(first - system.num_handles, second - system.num_handles) for first, second in system.springs.ends]
-    if len(free) > MOST_WRITTEN_OUT:
+    if len(free) > MAX_LISTED_SPRINGS:
         return _assemble_by_index(system, free, blocks, diagonal)
     zero = jnp.zeros((dimension, dimension), blocks.dtype)
     rows: list = [[zero] * count for _ in range(count)]

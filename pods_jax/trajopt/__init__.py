@@ -1,7 +1,7 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
 from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction, Problem
-from pods_jax.trajopt.line_search import Followed, follow
+from pods_jax.trajopt.line_search import LineSearchResult, line_search
 from pods_jax.trajopt.linearize import LinearModel, linearize
 from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
 
@@ -11,13 +11,13 @@ __all__ = [
     "METHODS",
     "WITHOUT_FEEDBACK",
     "Direction",
-    "Followed",
+    "LineSearchResult",
     "LinearModel",
     "Objective",
     "Problem",
     "differentiable",
-    "follow",
     "least_squares",
+    "line_search",
     "linearize",
     "simulate",
     "total_cost",

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax import checks
+from pods_jax.thresholds import EXPECTED_HESSIAN_PRODUCTS
 from pods_jax.trajopt import conjugate
 from pods_jax.trajopt.box import minimize_in_box
 from pods_jax.trajopt.linearize import LinearModel
@@ -22,11 +23,6 @@ from pods_jax.trajopt.objective import Dynamics, Objective, Quadratic, total_cos
 
 Linearizer: TypeAlias = Callable[[jax.Array, jax.Array, jax.Array], LinearModel]
 """(state (n,), action (A,), next state (n,)) -> the derivative of the step."""
-
-
-EXPECTED_PRODUCTS = 400
-"""With the Hessian, for one direction by conjugate gradients. It is less, but each one waits for memory: on a CPU, a
-batch of cloths of 318 numbers takes six times as long by conjugate gradients as by Riccati passes."""
 
 
 @struct.dataclass
@@ -139,7 +135,7 @@ def cheapest(problem: Problem) -> str:
 
 
 def counts(problem: Problem) -> dict[str, int]:
-    """About how many multiplications a trajectory takes: by Riccati steps, and by EXPECTED_PRODUCTS with the Hessian.
+    """About how many multiplications one direction takes, by Riccati steps and by conjugate gradients.
 
     A product of one row with the derivative of a step takes as many as its model has numbers.
     """
@@ -148,7 +144,7 @@ def counts(problem: Problem) -> dict[str, int]:
     row = sum(leaf.size for leaf in jax.tree.leaves(model))
     return {
         "riccati": horizon * (2 * size * row + size**2 * num_actions),
-        "conjugate_gradient": EXPECTED_PRODUCTS * horizon * (2 * row + size**2),
+        "conjugate_gradient": EXPECTED_HESSIAN_PRODUCTS * horizon * (2 * row + size**2),
     }
 
 

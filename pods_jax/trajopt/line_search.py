@@ -14,7 +14,7 @@ MAX_HALVINGS = 14
 
 
 @struct.dataclass
-class Followed:
+class LineSearchResult:
     """Where a line search ended."""
 
     actions: jax.Array  # (T, A), within the limits
@@ -24,7 +24,7 @@ class Followed:
     num_trials: jax.Array  # () int32, trajectories simulated
 
 
-def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
+def line_search(problem: Problem, direction: Direction, cost: jax.Array) -> LineSearchResult:
     """Backtracks along `direction` from the present `cost` of the problem's own actions."""
 
     def unfinished(carry):
@@ -39,11 +39,11 @@ def follow(problem: Problem, direction: Direction, cost: jax.Array) -> Followed:
         taken = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, best)
         return taken.replace(num_trials=best.num_trials + 1), trial_size / 2
 
-    none = Followed(problem.actions, problem.states, cost, jnp.zeros_like(cost), jnp.asarray(0, jnp.int32))
+    none = LineSearchResult(problem.actions, problem.states, cost, jnp.zeros_like(cost), jnp.asarray(0, jnp.int32))
     return jax.lax.while_loop(unfinished, halve, (none, jnp.ones_like(cost)))[0]
 
 
-def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> Followed:
+def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> LineSearchResult:
     def advance(state, inputs):
         action, old_start, change, gains, weight = inputs
         action = action + step_size * change
@@ -55,4 +55,4 @@ def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> Foll
 
     inputs = (problem.actions, problem.starts, direction.change, direction.gains, problem.weights)
     actions, states, costs = jax.lax.scan(advance, problem.state, inputs)[1]
-    return Followed(actions, states, jnp.sum(costs), step_size, jnp.asarray(1, jnp.int32))
+    return LineSearchResult(actions, states, jnp.sum(costs), step_size, jnp.asarray(1, jnp.int32))

@@ -3,8 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import InputError, algorithms, envs, rollout
-from pods_jax.algorithms import bptt, common
+from pods_jax import InputError, algorithms, envs
+from pods_jax.algorithms import bptt
+from pods_jax.policies import policy_model
+from pods_jax.rollouts import rollout
 from tests.algorithms.linear import make_linear
 
 SMALL = {"batch_size": 12, "minibatch_size": 6, "hidden_sizes": (8,)}
@@ -12,7 +14,9 @@ SMALL = {"batch_size": 12, "minibatch_size": 6, "hidden_sizes": (8,)}
 
 def core(env):
     config = bptt.validate(bptt.Config(**SMALL))
-    return bptt.Bptt(env, config, common.make_actor(env, config.hidden_sizes), common.clipped_adam(1.0))
+    return bptt.Bptt(
+        env, config, policy_model.make_policy_model(env, config.hidden_sizes), policy_model.clipped_adam(1.0)
+    )
 
 
 @pytest.mark.parametrize("terminal_only", [False, True])
@@ -20,7 +24,7 @@ def test_the_loss_is_minus_the_return_and_its_gradient_that_of_finite_difference
     env = envs.make("pendulum_2d", "stop", horizon=5, terminal_only=terminal_only)
     own = core(env)
     params = jax.tree.map(lambda leaf: leaf + 0.05, jax.jit(own.init)(jax.random.key(0)).actor.params)
-    starts = common.sample_states(env, jax.random.key(1), 3)
+    starts = policy_model.sample_states(env, jax.random.key(1), 3)
     loss = jax.jit(lambda params: own.actor.loss(params, starts)[0])
     returns = [
         rollout(env, own.actor.policy(params), env.reset(key)) for key in jax.random.split(jax.random.key(1), 3)

@@ -12,7 +12,7 @@ import pytest
 
 from pods_jax import InputError, algorithms, train
 from pods_jax.algorithms import Algorithm
-from pods_jax.configuration import check
+from pods_jax.runs.configuration import check
 from tests import tiny
 from tests.algorithms.linear import make_linear
 

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import InputError, algorithms, envs, rollout
-from pods_jax.algorithms import gps
-from pods_jax.algorithms.common import sample_states
-from pods_jax.algorithms.control import Lagrangian, between, control
+from pods_jax import InputError, algorithms, envs
+from pods_jax.algorithms.gps import algorithm
+from pods_jax.algorithms.gps.control_phase import Lagrangian, between, control_phase
+from pods_jax.policies.policy_model import sample_states
+from pods_jax.rollouts import rollout
 from tests.algorithms.linear import EFFORT, RESIDUAL, A, B, make_linear
 
 GAIN = jnp.array([[-0.6, -0.4]])
@@ -21,7 +22,7 @@ def linear_policy(observation):
 
 def guide_of(env, start, bound, policy=linear_policy):
     lagrangian = Lagrangian(env, policy, PRECISION, start)
-    return control(lagrangian, rollout(env, policy, start), jnp.asarray(bound), jnp.asarray(1.0))
+    return control_phase(lagrangian, rollout(env, policy, start), jnp.asarray(bound), jnp.asarray(1.0))
 
 
 guides = jax.jit(jax.vmap(guide_of, in_axes=(None, 0, 0)))
@@ -115,7 +116,7 @@ def test_guides_respect_the_action_limits():
 
 def test_the_bound_is_adjusted_by_what_reached_the_policy():
     env = make_linear()
-    core = gps.Gps(env, gps.validate(gps.Config(bound=1.0)), None, None)
+    core = algorithm.Gps(env, algorithm.validate(algorithm.Config(bound=1.0)), None, None)
     adjusted = [float(core.adjusted(jnp.asarray(1.0), *map(jnp.asarray, pair))) for pair in
                 ((2.0, 1.0), (2.0, 1.5), (2.0, 3.0), (2.0, -50.0), (jnp.nan, 1.0))]  # fmt: skip
     assert adjusted == [1.0, 2.0, 5.0, 0.1, 0.1]
@@ -123,7 +124,7 @@ def test_the_bound_is_adjusted_by_what_reached_the_policy():
 
 def test_the_covariance_has_a_floor_and_ignores_unhealthy_rollouts():
     env = make_linear(limit=2.0)
-    core = gps.Gps(env, gps.validate(gps.Config(smallest_deviation=0.1)), None, None)
+    core = algorithm.Gps(env, algorithm.validate(algorithm.Config(smallest_deviation=0.1)), None, None)
     guides = jnp.stack([jnp.full((8, 1, 1), value) for value in (3.0, 5.0, jnp.nan)])
     healthy = jnp.array([True, True, False])
     np.testing.assert_allclose(core.precision(jnp.eye(1), guides, healthy), [[4.0]])
@@ -173,6 +174,6 @@ def test_the_search_for_the_multiplier_takes_few_trajectories_from_either_side(f
     env, bound = make_linear(), jnp.asarray(1.0)
     start = jnp.array([0.7, -0.4])
     lagrangian = Lagrangian(env, linear_policy, PRECISION, start)
-    guide = control(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
+    guide = control_phase(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
     assert 0.7 * bound <= guide.divergence <= bound
     assert guide.num_trials <= 8, guide.num_trials  # 12, where it begins again at the weakest

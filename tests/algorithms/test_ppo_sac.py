@@ -10,7 +10,7 @@ import pytest
 from configs import ppo as ppo_config
 from configs import sac as sac_config
 from pods_jax import InputError, algorithms, envs
-from pods_jax.algorithms import ppo, sac
+from pods_jax.algorithms.model_free import ppo, sac
 from tests.algorithms.linear import make_linear
 
 pytest.importorskip("brax")
@@ -80,8 +80,8 @@ def test_rollouts_that_are_not_finite_are_counted_and_nothing_is_learned_from_no
 
 def test_an_unhealthy_rollout_gives_way_to_a_healthy_one():
     """One of four initial states is a NaN; no number of it is among the transitions."""
-    from pods_jax.algorithms.exploration import Explorer
-    from pods_jax.networks import PolicyNetwork
+    from pods_jax.algorithms.model_free.exploration import Explorer
+    from pods_jax.policies.network import PolicyNetwork
 
     env = small_env()
     sound = env.functions.reset

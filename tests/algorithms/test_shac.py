@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, algorithms
-from pods_jax.algorithms.critic import Critic, CriticNetwork, lambda_returns
+from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
 from tests.algorithms.linear import make_linear
 
 SMALL = {"batch_size": 12, "minibatch_size": 6, "hidden_sizes": (8,), "critic_sizes": (8,), "window": 3}

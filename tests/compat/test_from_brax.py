@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, algorithms, compat, evaluate, replay, train
-from pods_jax.evaluation import make_test_bed
+from pods_jax.evaluation import make_heldout_set
 
 
 def residual(state, action):
@@ -52,7 +52,7 @@ def test_a_policy_learns_to_hold_the_pole():
         env = compat.from_brax(make_original(), horizon=50, residual=residual)
         algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
         state, history = train(algorithm, jax.random.key(0), 40, epochs_per_chunk=20)
-        test_bed = make_test_bed(env, 64, search=False)
+        test_bed = make_heldout_set(env, 64, search=False)
         returned = evaluate(env, algorithm.policy(state), test_bed=test_bed)["return_mean"]
     assert history[0]["guard_value"] < -50  # it fell
     assert returned > -5.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, algorithms, envs, evaluate, train
-from pods_jax.evaluation import make_test_bed
+from pods_jax.evaluation import make_heldout_set
 from pods_jax.improvement import optimize
 
 TIME_STEP, HORIZON = 0.1, 20
@@ -64,7 +64,7 @@ class TestDoubleIntegrator:
         env = double_integrator()
         algorithm = algorithms.make("pods", env, batch_size=32, guard_size=16, hidden_sizes=(32, 32))
         state, history = train(algorithm, jax.random.key(0), 15)
-        test_bed = make_test_bed(env, 32, search=False)
+        test_bed = make_heldout_set(env, 32, search=False)
         numbers = evaluate(env, algorithm.policy(state), test_bed=test_bed)
         optimum = -np.mean([least_cost(start) for start in np.asarray(jax.vmap(observe)(test_bed.states))])
         assert optimum > numbers["return_mean"] > 1.02 * optimum  # both are negative
@@ -83,7 +83,7 @@ class TestDoubleIntegrator:
 
     def test_what_is_measured_is_reported(self):
         env = double_integrator(measure=lambda state: {"distance": jnp.abs(state["position"])})
-        policy, test_bed = (lambda observation: jnp.zeros(1)), make_test_bed(env, 4, search=False)
+        policy, test_bed = (lambda observation: jnp.zeros(1)), make_heldout_set(env, 4, search=False)
         assert evaluate(env, policy, test_bed=test_bed)["terminal_distance"] > 0
 
     def test_a_state_that_is_not_finite_is_seen(self):

@@ -6,7 +6,7 @@ import pytest
 import pods_jax
 from pods_jax import envs
 from pods_jax.checks import InputError
-from pods_jax.rendering import all_points, slack_springs
+from pods_jax.visual.animation import all_points, slack_springs
 
 
 def test_it_hangs_level_in_the_middle_and_its_cables_carry_it():

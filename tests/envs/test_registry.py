@@ -39,8 +39,8 @@ def test_what_is_made_carries_its_name_and_task(name):
 
 @pytest.mark.parametrize("name", envs.names())
 def test_the_settings_are_the_defaults(name):
-    assert envs.make(name, **envs.overrides(name)).time_step == envs.overrides(name)["time_step"]
-    assert "horizon" in envs.overrides(name)
+    assert envs.make(name, **envs.settings(name)).time_step == envs.settings(name)["time_step"]
+    assert "horizon" in envs.settings(name)
 
 
 def test_settings_reach_the_environment():
@@ -76,9 +76,9 @@ def test_the_task_stop_asks_for_nothing_but_rest():
 
 
 def test_making_one_environment_leaves_the_defaults():
-    before = envs.overrides("pendulum_2d")
+    before = envs.settings("pendulum_2d")
     envs.make("pendulum_2d", horizon=3)
-    assert envs.overrides("pendulum_2d") == before
+    assert envs.settings("pendulum_2d") == before
     assert envs.make("pendulum_2d").horizon == before["horizon"]
 
 
@@ -100,7 +100,7 @@ def test_a_misspelling_is_answered_with_the_closest_name(arguments, settings, fi
     assert "must be one of" in message
 
 
-@pytest.mark.parametrize("ask", [envs.tasks, envs.overrides])
+@pytest.mark.parametrize("ask", [envs.tasks, envs.settings])
 def test_questions_about_an_unknown_environment_are_refused(ask):
     with pytest.raises(InputError, match="did you mean 'pendulum_2d'"):
         ask("pendulum_2")

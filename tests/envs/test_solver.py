@@ -6,7 +6,7 @@ import pytest
 
 import pods_jax
 from pods_jax import envs
-from pods_jax.rollout import starts
+from pods_jax.rollouts import step_starts
 
 NUM_ROLLOUTS, AT_ONCE = 1000, 125
 
@@ -25,7 +25,7 @@ def count_unsolved(env, keys):
         shape = (env.horizon, env.action_size)
         unit = jax.random.uniform(key_actions, shape, jnp.float32, -1.0, 1.0)
         played = pods_jax.replay(env, start, env.action_limit[None] * unit)
-        errors = jax.vmap(env.step_error)(starts(start, played.state), played.action, played.state)
+        errors = jax.vmap(env.step_error)(step_starts(start, played.state), played.action, played.state)
         return jnp.sum(~(errors <= 1))  # counts NaN
 
     return jnp.sum(jax.lax.map(unsolved, keys, batch_size=AT_ONCE))

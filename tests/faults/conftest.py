@@ -1,7 +1,7 @@
 import pytest
 
 from configs import pods as pods_config
-from pods_jax import experiment
+from pods_jax.runs import experiment
 from tests.faults import toy
 
 

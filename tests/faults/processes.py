@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from configs import pods as pods_config
-from pods_jax import checkpoints, metrics
-from pods_jax.configuration import check
+from pods_jax.runs import metrics_log
+from pods_jax.runs.configuration import check
+from pods_jax.storage import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHILD = pathlib.Path(__file__).parent / "child.py"
@@ -69,7 +70,7 @@ def fingerprint(tree):
 
 def history(workdir):
     """The metrics without the times."""
-    rows = metrics.read(workdir / "metrics.jsonl")
+    rows = metrics_log.read(workdir / "metrics.jsonl")
     return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies
 
 from pods_jax import algorithms, envs
-from pods_jax.configuration import check, default_config
+from pods_jax.runs.configuration import check, default_config
 from pods_jax.trajopt import DIRECTIONS
 from tests import tiny
 
@@ -75,7 +75,7 @@ def draw_checked(data):
     """A kind, and a configuration of it with random numbers, checked."""
     kind = data.draw(strategies.sampled_from(KINDS), "kind")
     env_section, algorithm_section = sections(kind)
-    defaults = envs.overrides(kind[0])
+    defaults = envs.settings(kind[0])
     numbers = [field for field in sorted(defaults) if isinstance(defaults[field], float) and field not in FIXED]
     changed = {field: defaults[field] * data.draw(strategies.floats(0.6, 1.6), field) for field in numbers}
     seed = data.draw(strategies.integers(0, 2**32 - 1), "seed")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from pods_jax import checkpoints
-from pods_jax.checkpoints import CheckpointError
+from pods_jax.storage import checkpoints
+from pods_jax.storage.checkpoints import CheckpointError
 from tests.faults.processes import fingerprint
 
 

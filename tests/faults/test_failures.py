@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from pods_jax import algorithms, checkpoints, experiment, metrics
+from pods_jax import algorithms
 from pods_jax.algorithms import Algorithm
+from pods_jax.runs import experiment, metrics_log
+from pods_jax.storage import checkpoints
 from scripts import train
 from tests import tiny
 from tests.faults import processes, toy
@@ -53,7 +55,7 @@ def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeyp
     problems = "['value'] of the train state is not finite, loss is not finite, all 400 rollouts of an epoch have an"
     assert text.count(f"epochs 3 to 4: {problems}") == 2  # 1e-2, 2.5e-3, 6.25e-4
     assert text.count(": back to epoch 2 with a lower learning rate") == 2
-    rows = metrics.read(tmp_path / "run" / "metrics.jsonl")
+    rows = metrics_log.read(tmp_path / "run" / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == list(range(7))
     assert not any("nonfinite" in row for row in rows)
     # The lower learning rate is part of the state: going on in two parts ends at the same bits.
@@ -77,7 +79,7 @@ def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, mo
     assert checkpoints.latest_epoch(folder / "checkpoints") == 2
     assert processes.read_json(folder / "failure.json")["epoch"] == 2
     assert processes.read_json(folder / "failure.json")["config"] == processes.read_json(folder / "config.json")
-    assert metrics.read(folder / "metrics.jsonl")[-1]["epoch"] == 4
+    assert metrics_log.read(folder / "metrics.jsonl")[-1]["epoch"] == 4
 
 
 def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, monkeypatch, capsys):

@@ -13,8 +13,9 @@ import time
 import pytest
 
 from configs import pods as pods_config
-from pods_jax import checkpoints, experiment
 from pods_jax.checks import InputError
+from pods_jax.runs import experiment
+from pods_jax.storage import checkpoints
 from scripts import train
 from tests.faults import processes, toy
 

@@ -9,7 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from pods_jax import InputError, metrics, processes
+from pods_jax import InputError
+from pods_jax.devices import processes
+from pods_jax.runs import metrics_log
 from tests import tiny
 from tests.faults.processes import (
     NUM_EPOCHS,
@@ -70,7 +72,7 @@ def test_a_signal_to_either_of_two_processes_stops_both_after_a_save(tmp_path, r
     folder = tmp_path / "two"
     arguments = command(folder, seconds=0.3)
     finish_both(arguments, (143, 143), lambda both: both[receiver].send_signal(signal.SIGTERM))
-    assert 1 <= metrics.read(folder / "metrics.jsonl")[-1]["epoch"] < 12
+    assert 1 <= metrics_log.read(folder / "metrics.jsonl")[-1]["epoch"] < 12
     finish(command(folder))  # alone, it goes on as if there had never been two
     assert_as_if_undisturbed(folder, undisturbed(NUM_EPOCHS))
 

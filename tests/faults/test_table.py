@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pods_jax import checkpoints, digests
-from scripts import check, evaluate, render, train
+from pods_jax.storage import checkpoints, checksums
+from scripts import doctor, evaluate, render, train
 from tests.faults import toy
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCRIPTS = {"evaluate": evaluate, "render": render, "check": check}
+SCRIPTS = {"evaluate": evaluate, "render": render, "doctor": doctor}
 QUICK = ("--config=configs/pods.py", "--config.num_epochs=2", "--config.num_test_rollouts=4")
 
 
@@ -240,7 +240,7 @@ FAULTS = (
     Fault(0, "a dry run", (*NEW, "--dry_run"), "nothing was written", 0),
     Fault(0, "a dry run on too many devices", (*NEW, "--dry_run", "--num_devices=1000"), "num_devices = 1000", 2),
     Fault(0, "a dry run of mistakes", (*NEW, "--dry_run", "--config.env.horizon=0"), "config.env.horizon = 0", 2),
-    Fault(0, "a sick environment's name", ("check", "--env=pendulm_2d"), "did you mean 'pendulum_2d'", 2),
+    Fault(0, "a sick environment's name", ("doctor", "--env=pendulm_2d"), "did you mean 'pendulum_2d'", 2),
 )
 
 
@@ -258,8 +258,8 @@ def empty_all(run):
 
 def newer_format(run):
     path = run / "checkpoints" / "2" / "record" / "metadata"
-    record = digests.unseal(json.loads(path.read_text()))
-    path.write_text(json.dumps(digests.seal(record | {"format_version": 99})))
+    record = checksums.unseal(json.loads(path.read_text()))
+    path.write_text(json.dumps(checksums.seal(record | {"format_version": 99})))
 
 
 def empty_config(run):

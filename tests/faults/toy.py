@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from pods_jax import algorithms, experiment
+from pods_jax import algorithms
 from pods_jax.algorithms import Algorithm
+from pods_jax.runs import experiment
 
 NUMBERS = {"return_mean": -2.0, "return_std": 0.5, "optimality_gap": 0.25, "optimum_mean": -1.6}
 

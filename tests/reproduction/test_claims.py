@@ -1,7 +1,7 @@
 import pytest
 
-from pods_jax.comparison import sooner
 from pods_jax.reproduction import claims, report
+from pods_jax.visual.curves import sooner
 from tests.records import make_record
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pods_jax import envs, replay
-from pods_jax.evaluation import bed
+from pods_jax.evaluation import heldout_states
 from pods_jax.reproduction import measurements
 from tests.algorithms.linear import A, B, make_linear
 
@@ -42,7 +42,7 @@ def test_the_best_actions_of_a_linear_problem_are_a_least_squares_solution():
         return jax.vmap(env.residual)(states, actions[:, None]).reshape(-1)
 
     zero, found = jnp.zeros(env.horizon), []
-    for state in bed(env, count):
+    for state in heldout_states(env, count):
         matrix, offset = jax.jacfwd(residuals)(zero, state), residuals(zero, state)
         actions = np.linalg.lstsq(matrix, -offset)[0]
         found.append((-jnp.sum((matrix @ actions + offset) ** 2), np.mean(np.abs(actions))))

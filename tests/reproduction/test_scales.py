@@ -2,8 +2,8 @@ import pytest
 
 from configs import rope, space
 from pods_jax import InputError, algorithms, envs
-from pods_jax.configuration import check
 from pods_jax.reproduction import scales, tuning
+from pods_jax.runs.configuration import check
 
 
 @pytest.mark.parametrize("name", sorted(scales.SCALES))

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from pods_jax import InputError, algorithms, experiment, manifest
+from pods_jax import InputError, algorithms
 from pods_jax.algorithms import bptt
 from pods_jax.reproduction import best_actions, claims, measurements, records, scales, targets
+from pods_jax.runs import experiment
+from pods_jax.storage import manifest
 from scripts import reproduce as script
 from tests.faults import toy
 

@@ -8,6 +8,7 @@ import pytest
 from pods_jax import sim
 from pods_jax.sim import elimination, springs
 from pods_jax.sim.layers import find_layers, free_pairs, operations
+from pods_jax.thresholds import MIN_LAYER_SAVING
 
 
 def network(pairs, num_points, dimension=3):
@@ -51,7 +52,7 @@ def test_it_solves_what_the_whole_matrix_says(name):
     diagonal = generator.normal(size=(4, count, dimension, dimension)) + 40 * np.eye(dimension)  # not symmetric
     right_side = generator.normal(size=(4, count * dimension))
     layers = find_layers(count, free_pairs(system))
-    assert operations(layers) < elimination.WORTHWHILE * count**3, "nothing is solved by layers here"
+    assert operations(layers) < MIN_LAYER_SAVING * count**3, "nothing is solved by layers here"
     found = jax.jit(jax.vmap(lambda *args: elimination.solve(system, *args)))(blocks, diagonal, right_side)
     matrices = jax.vmap(springs.SpringBlocks.matrices)(blocks)
     for index in range(4):
@@ -71,28 +72,6 @@ def test_its_inverse_is_that_of_the_whole_matrix(name):
     for index in range(2):
         matrix = np.asarray(springs.assemble(system, jnp.asarray(blocks[index]), jnp.asarray(diagonal[index])))
         np.testing.assert_allclose(found[index], np.linalg.inv(matrix), rtol=1e-10, atol=1e-14)
-
-
-@pytest.mark.parametrize("size", [1, 3, elimination.LARGEST_BLOCK, elimination.LARGEST_BLOCK + 1])
-def test_block_tridiagonal_systems(size):
-    generator = np.random.default_rng(1)
-    count = 5
-    lower, upper, diagonal = generator.normal(size=(3, count, size, size))
-    diagonal += 8 * size * np.eye(size)
-    lower[0], upper[-1] = 0.0, 0.0
-    matrix = np.zeros((count, size, count, size))
-    for index in range(count):
-        matrix[index, :, index] = diagonal[index]
-        if index:
-            matrix[index, :, index - 1], matrix[index - 1, :, index] = lower[index], upper[index - 1]
-    right_side = generator.normal(size=(count, size))
-    rows, matrix = (diagonal, lower, upper), matrix.reshape(count * size, -1)
-    found = jax.jit(elimination.block_tridiagonal)(rows, right_side)
-    expected = np.linalg.solve(matrix, right_side.reshape(-1))
-    np.testing.assert_allclose(found.reshape(-1), expected, rtol=1e-12, atol=1e-14)
-    if size <= elimination.LARGEST_BLOCK:
-        found = jax.jit(elimination.block_tridiagonal_inverse)(jax.tree.map(jnp.asarray, rows))
-        np.testing.assert_allclose(found, np.linalg.inv(matrix), rtol=1e-12, atol=1e-14)
 
 
 def test_in_single_precision_it_is_as_exact_as_single_precision():

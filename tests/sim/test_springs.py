@@ -6,6 +6,7 @@ import pytest
 
 from pods_jax import sim
 from pods_jax.sim import springs
+from pods_jax.thresholds import MAX_LISTED_SPRINGS
 
 
 def network(pairs, num_all):
@@ -29,7 +30,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ends_and_sums_over_them_are_products_with_the_incidence_matrix(name):
     system, generator = NETWORKS[name], np.random.default_rng(0)
-    assert (len(system.springs.ends) <= springs.MOST_WRITTEN_OUT) == (name == "written out")
+    assert (len(system.springs.ends) <= MAX_LISTED_SPRINGS) == (name == "written out")
     incidence = springs.incidence(system)
     points = jnp.asarray(generator.normal(size=(incidence.shape[1], 3)))
     values = jnp.asarray(generator.normal(size=(incidence.shape[0], 3)))

@@ -17,8 +17,8 @@ from pods_jax.trajopt import (
     Problem,
     conjugate,
     directions,
-    follow,
     least_squares,
+    line_search,
     linearize,
     simulate,
     total_cost,
@@ -40,7 +40,7 @@ def late(name, method=None):
 CASES = [pytest.param(name, method, marks=late(name, method)) for name in HORIZONS for method in DIRECTIONS]
 
 _find = {method: jax.jit(direction) for method, direction in DIRECTIONS.items()}
-follow_compiled = jax.jit(follow)
+follow_compiled = jax.jit(line_search)
 
 
 def find(method, problem, damping=0.0):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax.trajopt import Problem, follow, least_squares, linearize, simulate, total_cost
+from pods_jax.trajopt import Problem, least_squares, line_search, linearize, simulate, total_cost
 from pods_jax.trajopt.directions import Direction, first_order, riccati
 
 HORIZON, ACTION_SIZE, STATE_SIZE = 4, 2, 4
@@ -45,7 +45,7 @@ def make_problem(seed=0, threshold=1e9, kind=0, limit=10.0):
 
 simulate_compiled = jax.jit(lambda state, actions: simulate(dynamics, state, actions))
 cost_of = jax.jit(lambda problem, actions: total_cost(dynamics, OBJECTIVE.cost, problem.state, actions))
-follow_compiled = jax.jit(follow)
+follow_compiled = jax.jit(line_search)
 
 
 def make_direction(change, slope, gains=None):
@@ -109,7 +109,7 @@ def test_it_takes_the_longest_step_that_improves(change, step_size):
     )
     ones = jnp.ones((1, 1, 1))
     direction = Direction(jnp.full((1, 1), change), 0 * ones, ones, jnp.asarray(2 * change), closed_loop=False)
-    after = follow(problem, direction, jnp.ones(()))
+    after = line_search(problem, direction, jnp.ones(()))
     assert float(after.step_size) == step_size
     np.testing.assert_allclose(after.actions, [[step_size * change]])
     np.testing.assert_allclose(after.cost, (1 + step_size * change) ** 2)
@@ -157,7 +157,7 @@ def test_no_step_along_a_direction_that_is_not_finite(problem, change, slope):
 
 
 def test_no_step_at_an_optimum(problem):
-    step = jax.jit(lambda problem, cost: follow(problem, riccati(problem), cost))
+    step = jax.jit(lambda problem, cost: line_search(problem, riccati(problem), cost))
     cost = cost_of(problem, problem.actions)
     for _ in range(60):
         after = step(problem, cost)
@@ -182,7 +182,7 @@ def test_a_broken_lane_leaves_the_rest_of_the_batch_alone():
     @jax.vmap
     def step(problem):
         cost = total_cost(dynamics, residual, problem.state, problem.actions)
-        return follow(problem, riccati(problem), cost)
+        return line_search(problem, riccati(problem), cost)
 
     together = step(jax.tree.map(lambda *parts: jnp.stack(parts), *problems))
     mixed = step(jax.tree.map(lambda *parts: jnp.stack(parts), *problems[:2], broken, problems[3]))

@@ -1,0 +1,214 @@
+"""GPS: mirror-descent guided policy search (Montgomery & Levine 2016) with the true dynamics.
+
+An epoch has two phases. The control phase (`control.py`) finds, for each of k sampled initial states, the best
+linear feedback whose divergence from the policy is bounded. The supervised phase fits the policy to all of them: it
+minimises the policy's divergence from the feedback in the states that the policy visits, by the regression of PODS,
+
+    1/2 sum_t (pi(s_t) - target_t)' Sigma_t^-1 (pi(s_t) - target_t),    target_t = clip(a_t + K_t (s_t - s-bar_t)),
+
+and sets the policy's precision to the mean of the Sigma_t^-1, up to a limit: without one the policy becomes sure of
+itself before it is good, and a guide near a sure policy goes nowhere. The bound is adjusted from epoch to epoch: it
+is multiplied by predicted / (2 (predicted - actual)), the first being by how much the guides are better than the
+policy and the second by how much the fitted policy is, on the same initial states.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from pods_jax import checks
+from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.gps.control_phase import Lagrangian, LocalController, control_phase
+from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, regression_targets
+from pods_jax.devices import chunking
+from pods_jax.envs.environment import Environment, State
+from pods_jax.improvement import Improvement
+from pods_jax.policies import policy_model
+from pods_jax.policies.policy_model import PolicyModel, decayed_rate, make_policy_model, sample_states
+from pods_jax.policies.regression import Learner, Samples, fit, init_learner
+from pods_jax.rollouts import rollout
+from pods_jax.thresholds import MAX_CACHED_NUMBERS
+from pods_jax.types import Key, Metrics, Policy
+
+SMALLEST_FACTOR, LARGEST_FACTOR = 0.1, 5.0
+"""Between which the bound changes from one epoch to the next."""
+
+LARGEST_BOUND = 100.0
+"""The bound never exceeds its first value times this, nor falls below its first value divided by it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of GPS; the defaults are those that served pendulum_2d best."""
+
+    batch_size: int = 100  # rollouts per epoch
+    bound: float = 1.0  # KL of a step, in the first epoch
+    deviation: float = 0.5  # standard deviation of the first policy's actions, in units of the action limits
+    smallest_deviation: float = 0.1  # below which it does not fall
+    improved_share: float = 0.5  # weight of the states of the guides in the regression, beside those of the policy
+    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
+    learning_rate: float = 1e-2  # of Adam in the first epoch
+    halved_after: float = 10.0  # epochs; the learning rate falls as 1 / (1 + epoch / halved_after), 0: it stays
+    gradient_steps: int = 50  # per epoch
+    minibatch_size: int = 4096  # samples per gradient step; 0 takes all
+    chunk_size: int = 0  # rollouts whose control phases run at once; 0: one on a CPU, elsewhere all
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that an epoch needs from the last one."""
+
+    learner: Learner  # the regression, whose average is the policy's mean
+    precision: jax.Array  # (A, A) the inverse of the policy's covariance
+    bound: jax.Array  # () of the divergence of a step
+    multiplier: jax.Array  # () where dual descent starts
+    key: Key
+
+
+def make(env: Environment, config: Config | None = None) -> Algorithm:
+    """GPS for one environment. Raises InputError naming a setting or an environment that is not allowed."""
+    config = validate(config or Config())
+    if env.terminal_only:
+        raise checks.InputError(
+            'algorithm.name = "gps": env.terminal_only must be False, since the penalty that keeps the control phase '
+            "near the policy is a part of the cost of every step; pods, bptt and shac can do it"
+        )
+    gps = Gps(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
+    return Algorithm("gps", env, config, gps.init, gps.update, gps.policy)
+
+
+@dataclass(frozen=True, eq=False)
+class Gps:
+    """The three functions of the algorithm, `init`, `update` and `policy`, and what they share."""
+
+    env: Environment
+    config: Config
+    actor: PolicyModel
+    optimizer: optax.GradientTransformation
+
+    def init(self, key: Key) -> TrainState:
+        """The state before the first epoch; the key is consumed."""
+        params, key_epochs, _ = self.actor.init(key)
+        limit = self.env.action_limit
+        return TrainState(
+            learner=init_learner(self.optimizer, params),
+            precision=jnp.diag((self.config.deviation * limit) ** -2),
+            bound=jnp.asarray(self.config.bound, limit.dtype),
+            multiplier=jnp.ones((), limit.dtype),
+            key=key_epochs,
+        )
+
+    def policy(self, state: TrainState) -> Policy:
+        """The mean of the policy of a train state."""
+        return self.actor.policy(state.learner.average)
+
+    def update(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One epoch: control phase, supervised phase, step-size adjustment."""
+        config, env = self.config, self.env
+        key, key_states, key_fit = jax.random.split(state.key, 3)
+        begin = sample_states(env, key_states, config.batch_size)
+        guide_one = partial(self.guide_one, state)
+        # Control phases differ in length, and those of a chunk wait for the longest: on a CPU each is alone.
+        samples, guides, costs, healthy = chunking.in_chunks(guide_one, begin, MAX_CACHED_NUMBERS, config.chunk_size)
+        learner, losses = self.fit(state.learner, flatten_samples(samples, healthy), key_fit)
+        after = -self.actor.returns(learner.average, begin)
+
+        def mean(values):
+            return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
+
+        predicted, actual = mean(costs - guides.cost), mean(costs - after)
+        metrics = {
+            "value": -mean(costs),
+            "value_improved": -mean(guides.cost),
+            "value_fitted": -mean(after),
+            "bound": state.bound,
+            "divergence": mean(guides.divergence) / env.horizon,
+            "largest_divergence": jnp.max(jnp.where(healthy, guides.divergence, 0.0)) / env.horizon,
+            "multiplier": jnp.exp(mean(jnp.log(guides.multiplier))),
+            "deviation": jnp.exp(-jnp.linalg.slogdet(state.precision)[1] / (2 * env.action_size)),
+            "fit_loss_before": losses[0],
+            "fit_loss": losses[-1],
+            "unhealthy_rollouts": jnp.sum(~healthy),
+            "environment_steps": env.horizon * (2 * config.batch_size + jnp.sum(guides.num_trials)),
+        }
+        return TrainState(
+            learner=learner,
+            precision=self.precision(state.precision, guides.precision, healthy),
+            bound=self.adjusted(state.bound, predicted, actual),
+            multiplier=jnp.where(jnp.any(healthy), metrics["multiplier"], state.multiplier),
+            key=key,
+        ), metrics
+
+    def guide_one(self, state: TrainState, start: State) -> tuple[Samples, LocalController, jax.Array, jax.Array]:
+        """From `start`: what to learn, the guide, the policy's own cost, and whether it is all healthy."""
+        policy, unravel = self.policy(state), ravel_pytree(start)[1]
+        visited = rollout(self.env, policy, start)
+        with jax.default_matmul_precision("highest"):
+            lagrangian = Lagrangian(self.env, policy, state.precision, start)
+            guide = control_phase(lagrangian, visited, state.bound * self.env.horizon, state.multiplier)
+        cost = -jnp.sum(visited.reward)
+        better = Improvement(
+            actions=guide.actions,
+            state=jax.vmap(unravel)(guide.states[:, : -self.env.action_size]),
+            value=-guide.cost,
+            value_before=-cost,
+            step_size=jnp.ones_like(cost),
+            gains=guide.gains,
+            curvature=guide.precision,
+            slope=jnp.zeros_like(cost),
+            num_trials=guide.num_trials,
+            method="riccati",
+        )
+        samples = regression_targets(self.env, start, visited, better, "visited_states", self.config.improved_share)
+        return samples, guide, cost, is_healthy(self.env, start, visited, better)
+
+    def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
+        """The regression of one epoch; the key is consumed."""
+        config = self.config
+        return fit(
+            self.actor.apply,
+            self.optimizer,
+            lambda steps: decayed_rate(config.learning_rate, steps / config.gradient_steps, config.halved_after),
+            learner,
+            samples,
+            key,
+            horizon=self.env.horizon,
+            num_steps=config.gradient_steps,
+            minibatch_size=config.minibatch_size,
+        )
+
+    def precision(self, old: jax.Array, guides: jax.Array, healthy: jax.Array) -> jax.Array:
+        """(A, A) the mean of the guides' precisions (k, T, A, A), as far as the smallest deviation allows."""
+        weights = healthy / jnp.maximum(jnp.sum(healthy), 1) / guides.shape[1]
+        kept = jnp.where(healthy[:, None, None, None], guides, 0.0)
+        mean = jnp.where(jnp.any(healthy), jnp.einsum("k,ktab->ab", weights, kept), old)
+        limit = self.env.action_limit
+        scale = limit[:, None] * limit[None]
+        eigenvalues, vectors = jnp.linalg.eigh(mean * scale)
+        bounded = jnp.minimum(eigenvalues, self.config.smallest_deviation**-2)
+        return (vectors * bounded[None]) @ vectors.T / scale
+
+    def adjusted(self, bound: jax.Array, predicted: jax.Array, actual: jax.Array) -> jax.Array:
+        """() the bound of the next epoch."""
+        lost = predicted - actual
+        tiny = jnp.finfo(bound.dtype).tiny
+        factor = jnp.where(lost > 0, predicted / (2 * jnp.maximum(lost, tiny)), LARGEST_FACTOR)
+        factor = jnp.where(jnp.isfinite(lost), jnp.clip(factor, SMALLEST_FACTOR, LARGEST_FACTOR), SMALLEST_FACTOR)
+        return jnp.clip(bound * factor, self.config.bound / LARGEST_BOUND, self.config.bound * LARGEST_BOUND)
+
+
+def validate(config: Config) -> Config:
+    """The config in its final form; raises InputError naming a setting that is not allowed."""
+    policy_model.check_counts(config, "batch_size", "gradient_steps")
+    policy_model.check_counts(config, "minibatch_size", "chunk_size", at_least=0)
+    for name in ("bound", "deviation", "smallest_deviation", "learning_rate"):
+        checks.number(f"algorithm.{name}", getattr(config, name), above=0.0)
+    checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
+    policy_model.check_share("improved_share", config.improved_share)
+    return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))

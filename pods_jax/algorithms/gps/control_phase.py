@@ -1,0 +1,232 @@
+"""The control phase of guided policy search: the best feedback that stays close to the policy, for one rollout.
+
+    minimise  C(a)   such that   KL(p || pi) <= bound,
+
+p and pi being distributions of trajectories: p acts by N(a_t + K_t (s - s_t), Sigma_t), pi by N(mu(s), Sigma), both
+under the true dynamics. For a multiplier eta the Lagrangian C + eta KL is minimised over the means by iterated LQR,
+
+    sum_t c_t(s_{t+1}, a_t) + eta/2 e_t' Sigma^-1 e_t,      e_t = a_t - mu(s_t),
+
+to convergence, on the simulator and within the action limits, and over the covariances by Sigma_t = eta Q_aa,t^-1
+(Levine & Abbeel 2014). Dual descent finds the eta for which the constraint holds with little to spare. The penalty
+couples s_t and a_t, a cost of arriving s_{t+1} and a_t: so e_t is carried as a part of the state that is arrived in.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from pods_jax import linalg, trajopt
+from pods_jax.algorithms.gps.kl_penalty import KlPenalizedModel, penalized
+from pods_jax.envs.environment import Environment, State
+from pods_jax.improvement import objective
+from pods_jax.rollouts import flatten_states, step_starts
+from pods_jax.trajopt import Direction, LinearModel, Problem, directions
+from pods_jax.trajopt.lqr import Feedback, solve_lqr
+from pods_jax.types import Policy, Trajectory
+
+ENOUGH = 0.7
+"""The search for eta ends where the divergence is between this share of the bound and the bound."""
+
+MAX_DUAL_STEPS, MAX_STEPS = 16, 20
+"""Values of eta that are tried, and steps of iterated LQR for each."""
+
+TOLERANCE = 1e-4
+"""Iterated LQR has converged when a step lowers the Lagrangian by less than this share of it."""
+
+LARGEST_FACTOR = 10.0
+"""By which eta changes at most from one trial to the next."""
+
+CLOSED = 1.05
+"""The search also ends where its bounds are so near: the divergence is not continuous in eta."""
+
+SMALLEST_AND_LARGEST = (1e-8, 1e16)
+"""Between which eta is searched."""
+
+
+@struct.dataclass
+class LocalController:
+    """A feedback controller near the policy."""
+
+    actions: jax.Array  # (T, A) [m/s], within the limits
+    states: jax.Array  # (T, n + A) flattened, where they lead, and e_t = a_t - mu(s_t)
+    gains: jax.Array  # (T, A, n)
+    precision: jax.Array  # (T, A, A) the inverse of Sigma_t
+    cost: jax.Array  # () of the actions
+    divergence: jax.Array  # () KL(p || pi)
+    multiplier: jax.Array  # () eta, in units of the cost
+    num_trials: jax.Array  # () int32, trajectories simulated
+
+
+@dataclass(frozen=True, eq=False)
+class Lagrangian:
+    """The problem of one rollout from `start`, for any multiplier."""
+
+    env: Environment
+    policy: Policy
+    precision: jax.Array  # (A, A) the inverse of the policy's covariance Sigma
+    start: State
+
+    def problem(self, multiplier: jax.Array, actions: jax.Array, states: jax.Array) -> Problem:
+        """Of actions (T, A) that lead to flattened states and deviations (T, n + A)."""
+        env, (start, unravel) = self.env, ravel_pytree(self.start)
+        size = start.shape[0]
+
+        def mean(vector):
+            return self.policy(env.observe(unravel(vector)))
+
+        def dynamics(joint, action):
+            after = ravel_pytree(env.step(unravel(joint[:size]), action))[0]
+            return jnp.concatenate([after, action - mean(joint[:size])])
+
+        def linearize(joint, action, after):
+            model = env.linearize(unravel(joint[:size]), action, unravel(after[:size]))
+            return KlPenalizedModel(model, jax.jacfwd(mean)(joint[:size]))
+
+        return Problem(
+            dynamics=dynamics,
+            objective=penalized(objective(env, unravel), multiplier * self.precision, size),
+            linearize=linearize,
+            state=jnp.concatenate([start, jnp.zeros_like(actions[0])]),
+            actions=actions,
+            states=states,
+            weights=jnp.ones(actions.shape[0], actions.dtype),
+            limit=env.action_limit,
+        )
+
+    def settle(self, multiplier: jax.Array, actions: jax.Array, states: jax.Array) -> LocalController:
+        """The minimum of the Lagrangian that iterated LQR finds from these actions."""
+
+        def unfinished(carry):
+            _, converged, count, _ = carry
+            return ~converged & (count < MAX_STEPS)
+
+        def step(carry):
+            guide, _, count, (actions, states) = carry
+            problem = self.problem(multiplier, actions, states)
+            models = directions.models(problem)
+            feedback = solve_lqr(*models, *directions.bounds(problem))
+            change = Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
+            cost = _total(problem)
+            after = trajopt.line_search(problem, change, cost)
+            guide = LocalController(
+                actions=actions,
+                states=states,
+                gains=feedback.gains[:, :, : -actions.shape[1]],
+                precision=feedback.curvature / multiplier,
+                cost=cost - multiplier * self._penalty(states, actions.shape[1]),
+                divergence=self.divergence(models[0], feedback, states, multiplier),
+                multiplier=multiplier,
+                num_trials=guide.num_trials + after.num_trials,
+            )
+            # The first step is always taken: many small changes of eta would otherwise change nothing.
+            converged = (count > 0) & ~(cost - after.cost > TOLERANCE * jnp.abs(cost))
+            return guide, converged, count + 1, (after.actions, after.states)
+
+        # A guide is linear feedback around the trajectory that it was computed for, so the last step is not taken.
+        start = (nothing(actions, states), jnp.asarray(False), 0, (actions, states))
+        return jax.lax.while_loop(unfinished, step, start)[0]
+
+    def divergence(self, model: Any, feedback: Feedback, states: jax.Array, multiplier: jax.Array) -> jax.Array:
+        """() KL(p || pi) of two linear-Gaussian controllers with the same linear dynamics, from the same start.
+
+        model: a NearPolicy of each step.
+        """
+        size = model.gains.shape[2]
+
+        def advance(spread, inputs):
+            near, gains, curvature, deviation = inputs
+            precision = curvature / multiplier
+            covariance = linalg.inverse(precision)
+            relative, lead = self.precision @ covariance, gains[:, :size] - near.gains
+            number = jnp.trace(relative) - gains.shape[0] - jnp.linalg.slogdet(relative)[1]
+            number += deviation @ self.precision @ deviation + jnp.trace(self.precision @ lead @ spread @ lead.T)
+            return _spread(near.model, gains[:, :size], covariance, spread), number / 2
+
+        inputs = (model, feedback.gains, feedback.curvature, states[:, size:])
+        return jnp.sum(jax.lax.scan(advance, jnp.zeros((size, size), states.dtype), inputs)[1])
+
+    def _penalty(self, states: jax.Array, num_actions: int) -> jax.Array:
+        deviations = states[:, -num_actions:]
+        return jnp.einsum("ta,ab,tb->", deviations, self.precision, deviations) / 2
+
+
+def control_phase(
+    lagrangian: Lagrangian, visited: Trajectory, bound: jax.Array, multiplier: jax.Array
+) -> LocalController:
+    """The guide of least cost with a divergence of at most `bound` that dual descent finds, from `multiplier` on.
+
+    visited: what the policy does from the start. If nothing serves, the guide is the policy, at divergence zero.
+    """
+    vectors = flatten_states(visited.state)
+    policy = nothing(visited.action, jnp.concatenate([vectors, jnp.zeros_like(visited.action)], axis=1))
+    policy = dataclasses.replace(
+        policy,
+        gains=_policy_gains(lagrangian, visited),
+        precision=jnp.broadcast_to(lagrangian.precision, policy.precision.shape),
+        cost=-jnp.sum(visited.reward),
+        multiplier=multiplier,
+    )
+
+    def unfinished(carry):
+        best, lower, upper, _, count = carry
+        return (best.divergence < ENOUGH * bound) & (upper > CLOSED * lower) & (count < MAX_DUAL_STEPS)
+
+    def search(carry):
+        best, lower, upper, multiplier, count = carry
+        guide = lagrangian.settle(multiplier, best.actions, best.states)
+        near = guide.divergence <= bound  # False for NaN
+        better = near & (guide.divergence > best.divergence) & (guide.cost <= policy.cost)
+        chosen = jax.tree.map(lambda new, old: jnp.where(better, new, old), guide, best)
+        chosen = dataclasses.replace(chosen, num_trials=best.num_trials + guide.num_trials)
+        lower, upper = jnp.where(near, lower, multiplier), jnp.where(near, multiplier, upper)
+        return chosen, lower, upper, between(lower, upper, multiplier), count + 1
+
+    smallest, largest = (jnp.asarray(value, multiplier.dtype) for value in SMALLEST_AND_LARGEST)
+    return jax.lax.while_loop(unfinished, search, (policy, smallest, largest, multiplier, 0))[0]
+
+
+def between(lower: jax.Array, upper: jax.Array, last: jax.Array) -> jax.Array:
+    """() the eta to try after `last`: in the middle of both bounds, at most `LARGEST_FACTOR` times or part of it."""
+    middle = jnp.sqrt(lower) * jnp.sqrt(upper)
+    return jnp.clip(middle, last / LARGEST_FACTOR, last * LARGEST_FACTOR)
+
+
+def nothing(actions: jax.Array, states: jax.Array) -> LocalController:
+    """A guide with such actions (T, A) and joint states (T, n + A), everything else zero."""
+    horizon, num_actions = actions.shape
+    zero = jnp.zeros((), actions.dtype)
+    return LocalController(
+        actions=actions,
+        states=states,
+        gains=jnp.zeros((horizon, num_actions, states.shape[1] - num_actions), actions.dtype),
+        precision=jnp.zeros((horizon, num_actions, num_actions), actions.dtype),
+        cost=zero,
+        divergence=zero,
+        multiplier=zero,
+        num_trials=jnp.asarray(0, jnp.int32),
+    )
+
+
+def _policy_gains(lagrangian: Lagrangian, visited: Trajectory) -> jax.Array:
+    """(T, A, n) how the policy reacts to deviations from its own rollout."""
+    env, unravel = lagrangian.env, ravel_pytree(lagrangian.start)[1]
+    began = flatten_states(step_starts(lagrangian.start, visited.state))
+    return jax.vmap(jax.jacfwd(lambda vector: lagrangian.policy(env.observe(unravel(vector)))))(began)
+
+
+def _total(problem: Problem) -> jax.Array:
+    return jnp.sum(jax.vmap(problem.objective.cost)(problem.states, problem.actions))
+
+
+def _spread(model: LinearModel, gains: jax.Array, covariance: jax.Array, spread: jax.Array) -> jax.Array:
+    """(n, n) the covariance of the next state: (A + B K) S (A + B K)' + B Sigma B'."""
+    nowhere = jnp.zeros((spread.shape[0], covariance.shape[0]), spread.dtype)
+    half = model.push_forward(spread, gains @ spread).T
+    noise = model.push_forward(nowhere, covariance).T
+    return model.push_forward(half, gains @ half) + model.push_forward(jnp.zeros_like(spread), noise)

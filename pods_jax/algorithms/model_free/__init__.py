@@ -1,0 +1,1 @@
+"""Algorithms that see returns only: PPO and SAC."""

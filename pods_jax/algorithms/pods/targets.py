@@ -1,0 +1,98 @@
+"""What the policy is asked to imitate: the two regressions of PODS.
+
+`improved_states`, Algorithm 1 as printed: pi(s) -> a-bar_t on the states s(a-bar) of the improved rollouts.
+
+`visited_states`: on the states s_t that the *policy* visited, the target is what local feedback around the
+improved trajectory would do there, and an error costs what the action curvature says,
+
+    target_t = clip(a-bar_t + K_t (s_t - s-bar_t)),    weight_t = Q_aa,t = R + B' V_ss B.
+
+Derivation. Let pi* be the local feedback policy, V* its cost-to-go, and Q*_t(s, a) = c(s', a) + V*_{t+1}(s'). For
+any policy pi, the performance-difference lemma (Kakade & Langford 2002), undiscounted over T steps, reads
+
+    C(pi) - C(pi*) = sum_t [ Q*_t(s_t, pi(s_t)) - V*_t(s_t) ],    s_t the states that *pi* visits:
+
+insert V*_t(s_t) for each t and the sum telescopes. In the quadratic model V*_t(s) = min_a Q*_t(s, a) is attained at
+pi*_t(s), so the gradient of Q* in a vanishes there and, to second order, with e_t = pi(s_t) - pi*_t(s_t),
+
+    C(pi) - C(pi*) = sum_t 1/2 e_t' Q_aa,t e_t.
+
+The weighted regression on visited states therefore *is* the loss of return. The same error measured on improved
+states, or unweighted, is not: monotone improvement of trajectories then need not reach the policy. A share of
+improved states is mixed in, because that is where the policy is about to go.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from pods_jax.envs.environment import Environment, State
+from pods_jax.improvement import Improvement
+from pods_jax.policies.regression import Samples
+from pods_jax.rollouts import flatten_states, step_starts
+from pods_jax.types import Trajectory
+
+IMPROVED_SHARE = 0.5
+"""Of the weight of PODS' lessons, what goes to the improved states."""
+
+
+def regression_targets(
+    env: Environment,
+    initial_state: State,
+    visited: Trajectory,
+    better: Improvement,
+    regression: str,
+    improved_share: float | jax.Array,
+) -> Samples:
+    """The samples of one rollout: T for "improved_states", 2 T for "visited_states".
+
+    visited: what the policy did from `initial_state`. better: its improvement. improved_share: in [0, 1], the share
+    of the weight that goes to the improved states.
+    """
+    improved_starts = step_starts(initial_state, better.state)
+    imitate = Samples(
+        observation=jax.vmap(env.observe)(improved_starts),
+        target=better.actions,
+        weight=jnp.broadcast_to(jnp.eye(env.action_size, dtype=better.actions.dtype), better.curvature.shape),
+    )
+    if regression == "improved_states":
+        return imitate
+    deviation = flatten_states(step_starts(initial_state, visited.state)) - flatten_states(improved_starts)
+    limit = env.action_limit[None]
+    reaction = jnp.einsum("tan,tn->ta", better.gains, deviation, precision="highest")
+    react = Samples(
+        observation=visited.observation,
+        target=jnp.clip(better.actions + reaction, -limit, limit),
+        weight=2 * (1 - improved_share) * better.curvature,
+    )
+    imitate = dataclasses.replace(imitate, weight=2 * improved_share * better.curvature)
+    return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), react, imitate)
+
+
+def is_healthy(env: Environment, initial_state: State, visited: Trajectory, better: Improvement) -> jax.Array:
+    """() True if every step of both trajectories was solved and every number is finite."""
+    numbers = (visited.reward, better.actions, better.value, better.gains, better.curvature)
+    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
+    visited_solved = is_solved(env, initial_state, visited.action, visited.state)
+    return finite & visited_solved & is_solved(env, initial_state, better.actions, better.state)
+
+
+def is_solved(env: Environment, initial_state: State, actions: jax.Array, states: State) -> jax.Array:
+    """() True if every step of a trajectory, by actions (T, A) to states (T, ...), was solved."""
+    errors = jax.vmap(env.step_error)(step_starts(initial_state, states), actions, states)
+    return jnp.all(errors <= 1)  # False for NaN
+
+
+def flatten_samples(samples: Samples, healthy: jax.Array) -> Samples:
+    """All samples (k, T, ...) as one list; those of unhealthy rollouts weigh nothing, the others 1 on average."""
+
+    def keep(leaf):
+        mask = healthy.reshape(healthy.shape + (1,) * (leaf.ndim - 1))
+        return jnp.where(mask, leaf, 0.0).reshape((-1, *leaf.shape[2:]))
+
+    kept = jax.tree.map(keep, samples)
+    share = jnp.mean(healthy.astype(kept.weight.dtype))
+    mean_weight = jnp.mean(jnp.trace(kept.weight, axis1=-2, axis2=-1)) / kept.target.shape[-1]
+    scale = share / jnp.maximum(mean_weight, jnp.finfo(mean_weight.dtype).tiny)
+    return dataclasses.replace(kept, weight=kept.weight * scale)

@@ -1,0 +1,233 @@
+"""SHAC, the short-horizon actor-critic (Xu et al. 2022): gradients through short windows, a critic for the rest.
+
+    J(theta) = 1/N sum_i [ sum_{t in window} r_t + V(s_end, t_end) ],
+
+differentiated through the simulator by the parameters of the policy. Windows follow each other along episodes of
+exactly T steps: N episodes go on at a time, their clocks one window apart so that each gradient step sees all parts
+of an episode, and one that is over starts again. A window that passes the end of its episode earns nothing there.
+
+The return is not discounted, unlike in the original: it is what the policy is judged by, and it is finite, since the
+critic knows the time (`critic.py`) and nothing is earned after the last step. Rewards that count in the last step
+only are learnt through the critic.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from pods_jax import checks
+from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
+from pods_jax.envs.environment import Environment, State
+from pods_jax.policies import policy_model
+from pods_jax.policies.policy_model import (
+    Descent,
+    PolicyModel,
+    decayed_rate,
+    descend,
+    make_policy_model,
+    sample_states,
+)
+from pods_jax.types import Key, Metrics, Policy
+
+TRACE = 0.95
+"""lambda of the critic's targets, as in the original."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of SHAC; the defaults are those that served pendulum_2d best."""
+
+    batch_size: int = 640  # episodes per epoch, rounded down to whole minibatches
+    minibatch_size: int = 64  # episodes at a time, N
+    window: int = 10  # steps that a gradient passes through
+    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
+    learning_rate: float = 1e-2  # of the policy's Adam in the first epoch
+    halved_after: float = 10.0  # epochs; learning rates fall as 1 / (1 + epoch / halved_after), 0: they stay
+    max_gradient_norm: float = 1.0  # of both gradients; a longer one is clipped
+    critic_sizes: tuple[int, ...] = (64, 64)  # hidden layers of the critic
+    critic_learning_rate: float = 2e-3
+    critic_steps: int = 16  # gradient steps of the critic after each window
+    target_share: float = 0.6  # of the critic that goes into the target critic after each window
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that an epoch needs from the last one."""
+
+    actor: Descent
+    critic: Descent
+    target: Any  # parameters of the target critic
+    scale: jax.Array  # () magnitude of returns, the unit of the critic
+    states: State  # leaves (N, ...), where the episodes are
+    time: jax.Array  # (N,) int32, steps of them that are over
+    key: Key
+
+
+@struct.dataclass
+class Window:
+    """A piece of an episode: leaves have a leading h."""
+
+    state: Any  # before each step
+    after: Any  # after it
+    time: jax.Array  # (h,) int32, before each step
+    reward: jax.Array  # (h,) zero after the end of the episode
+    healthy: jax.Array  # (h,)
+
+
+def make(env: Environment, config: Config | None = None) -> Algorithm:
+    """SHAC for one environment. Raises InputError naming a setting that is not allowed."""
+    config = validate(config or Config())
+    critic = Critic(env, CriticNetwork(config.critic_sizes))
+    shac = Shac(
+        env,
+        config,
+        make_policy_model(env, config.hidden_sizes),
+        critic,
+        policy_model.clipped_adam(config.max_gradient_norm),
+    )
+    return Algorithm("shac", env, config, shac.init, shac.update, shac.policy)
+
+
+@dataclass(frozen=True, eq=False)
+class Shac:
+    """The three functions of the algorithm, `init`, `update` and `policy`, and what they share."""
+
+    env: Environment
+    config: Config
+    actor: PolicyModel
+    critic: Critic
+    optimizer: optax.GradientTransformation
+
+    @property
+    def windows(self) -> int:
+        """Windows of an episode."""
+        return -(-self.env.horizon // self.config.window)
+
+    def init(self, key: Key) -> TrainState:
+        """The state before the first epoch; the key is consumed."""
+        params, key_states, key_rest = self.actor.init(key)
+        key_critic, key_epochs = jax.random.split(key_rest)
+        states = sample_states(self.env, key_states, self.config.minibatch_size)
+        scale = jnp.mean(jnp.abs(self.actor.returns(params, states)))
+        critic = policy_model.init_descent(self.optimizer, self.critic.init(key_critic))
+        return TrainState(
+            actor=policy_model.init_descent(self.optimizer, params),
+            critic=critic,
+            target=critic.params,
+            scale=jnp.maximum(jnp.where(jnp.isfinite(scale), scale, 1.0), jnp.finfo(scale.dtype).eps),
+            states=states,
+            time=jnp.arange(self.config.minibatch_size, dtype=jnp.int32) % self.windows * self.config.window,
+            key=key_epochs,
+        )
+
+    def policy(self, state: TrainState) -> Policy:
+        """The policy of a train state."""
+        return self.actor.policy(state.actor.params)
+
+    def update(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One epoch: `batch_size` episodes' worth of windows, each with a gradient step."""
+        config = self.config
+        count = config.batch_size // config.minibatch_size * self.windows
+        epochs = state.actor.num_steps / count
+        rate = decayed_rate(config.learning_rate, epochs, config.halved_after)
+        critic_rate = decayed_rate(config.critic_learning_rate, epochs, config.halved_after)
+        state, rows = jax.lax.scan(lambda state, _: self.advance(state, rate, critic_rate), state, length=count)
+        return state, {
+            **{name: jnp.mean(rows[name]) for name in ("loss", "critic_loss", "gradient_norm")},
+            "unhealthy_rollouts": jnp.sum(rows["unhealthy_windows"]) / self.windows,
+            "environment_steps": jnp.asarray(count * config.minibatch_size * config.window),
+        }
+
+    def advance(self, state: TrainState, rate: jax.Array, critic_rate: jax.Array) -> tuple[TrainState, Metrics]:
+        """One window of all episodes: a step of the actor, several of the critic, a little of the target critic."""
+        key, key_states = jax.random.split(state.key)
+        (loss, windows), gradient = jax.value_and_grad(self.loss, has_aux=True)(state.actor.params, state)
+        actor = descend(self.optimizer, state.actor, gradient, rate)
+        critic, critic_loss = self.learn_values(state, windows, critic_rate)
+        share = self.config.target_share
+        target = jax.tree.map(lambda old, new: (1 - share) * old + share * new, state.target, critic.params)
+        healthy = jnp.all(windows.healthy, axis=1)
+        time = state.time + self.config.window
+        over = (time >= self.env.horizon) | ~healthy
+        fresh = sample_states(self.env, key_states, self.config.minibatch_size)
+        ends = jax.tree.map(lambda leaf: leaf[:, -1], windows.after)
+        states = jax.tree.map(lambda new, old: jnp.where(_like(over, new), new, old), fresh, ends)
+        time = jnp.where(over, 0, time)
+        metrics = {
+            "loss": loss,
+            "critic_loss": critic_loss,
+            "gradient_norm": optax.tree.norm(gradient),
+            "unhealthy_windows": jnp.sum(~healthy),
+        }
+        return TrainState(actor, critic, target, state.scale, states, time, key), metrics
+
+    def loss(self, params: Any, state: TrainState) -> tuple[jax.Array, Window]:
+        """() the mean cost of a window and of what follows, in units of the scale; and the windows, leaves (N, h)."""
+
+        def cost(start, time):
+            window = self.follow(params, start, time)
+            end = jax.tree.map(lambda leaf: leaf[-1], window.after)
+            later = self.critic.value(state.target, state.scale, end, time + self.config.window)
+            return -(jnp.sum(window.reward) + later) / state.scale, window
+
+        costs, windows = jax.vmap(cost)(state.states, state.time)
+        return jnp.mean(costs), jax.lax.stop_gradient(windows)
+
+    def follow(self, params: Any, start: State, time: jax.Array) -> Window:
+        """What the policy does from `start`, `time` steps of the episode being over."""
+        weights = self.env.reward_weights(self.env.horizon)
+
+        def advance(state, time):
+            action = self.actor.apply(params, self.env.observe(state))
+            after = self.env.step(state, action)
+            weight = jnp.where(time < self.env.horizon, weights[jnp.minimum(time, self.env.horizon - 1)], 0.0)
+            reward = weight * self.env.reward(after, action)
+            error = self.env.step_error(*jax.lax.stop_gradient((state, action, after)))
+            return after, Window(state, after, time, reward, (error <= 1) & jnp.isfinite(reward))
+
+        return jax.lax.scan(advance, start, time + jnp.arange(self.config.window, dtype=time.dtype))[1]
+
+    def learn_values(self, state: TrainState, windows: Window, rate: jax.Array) -> tuple[Descent, jax.Array]:
+        """The critic after `critic_steps` gradient steps, and its last loss; unhealthy windows weigh nothing."""
+        value = jax.vmap(jax.vmap(self.critic.value, (None, None, 0, 0)), (None, None, 0, 0))
+        values = value(state.target, state.scale, windows.after, windows.time + 1)
+        targets = jax.vmap(lambda reward, later: lambda_returns(reward, later, TRACE))(windows.reward, values)
+        use = jnp.all(windows.healthy, axis=1)[:, None] & (windows.time < self.env.horizon)
+        count = jnp.maximum(jnp.sum(use), 1)
+
+        def loss(params):
+            error = (value(params, state.scale, windows.state, windows.time) - targets) / state.scale
+            return jnp.sum(jnp.where(use, error, 0.0) ** 2) / count
+
+        def step(critic, _):
+            number, gradient = jax.value_and_grad(loss)(critic.params)
+            return descend(self.optimizer, critic, gradient, rate), number
+
+        critic, losses = jax.lax.scan(step, state.critic, length=self.config.critic_steps)
+        return critic, losses[-1]
+
+
+def _like(mask: jax.Array, leaf: jax.Array) -> jax.Array:
+    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
+
+
+def validate(config: Config) -> Config:
+    """The config in its final form; raises InputError naming a setting that is not allowed."""
+    sizes = policy_model.whole_minibatches(config)
+    policy_model.check_counts(config, "window", "critic_steps")
+    for name in ("learning_rate", "critic_learning_rate", "max_gradient_norm"):
+        checks.number(f"algorithm.{name}", getattr(config, name), above=0.0)
+    checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
+    policy_model.check_share("target_share", config.target_share)
+    return dataclasses.replace(
+        config,
+        **sizes,
+        hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes),
+        critic_sizes=checks.sizes("algorithm.critic_sizes", config.critic_sizes),
+    )

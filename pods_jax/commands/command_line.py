@@ -1,0 +1,199 @@
+"""From an exception to one clear message and an exit status, for every script alike.
+
+0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 Ctrl-C, 143 SIGTERM.
+Any other exception is a mistake of this package and keeps its traceback.
+"""
+
+import contextlib
+import os
+import pathlib
+import platform
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+from absl import flags, logging
+
+from pods_jax.checks import InputError
+from pods_jax.devices import gpu
+from pods_jax.runs.signals import Interrupted
+from pods_jax.storage.checkpoints import CheckpointError
+
+BAD_INPUT, BAD_CHECKPOINT, NUMERICAL_FAILURE, INPUT_OUTPUT, INTERRUPTED = 2, 3, 4, 5, 130
+
+_STATUS = (
+    (InputError, BAD_INPUT),
+    (CheckpointError, BAD_CHECKPOINT),
+    (FloatingPointError, NUMERICAL_FAILURE),
+    (OSError, INPUT_OUTPUT),
+)
+
+
+def run(
+    command: Callable[[], Any],
+    flag_values: flags.FlagValues,
+    argv: Sequence[str],
+    about: str,
+    connect: Callable[[], None] = lambda: None,
+) -> int:
+    """Parses `argv` into `flag_values`, calls the command and returns the exit status.
+
+    about: what `--help` says above the list of flags. connect: what has to happen before jax looks for devices.
+    Errors go to standard error, one message, no traceback.
+    """
+    if any(argument in ("--help", "-h") for argument in argv[1:]):
+        print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), sep="\n")
+        return 0
+    verbosity = logging.get_verbosity()
+    try:
+        parse(flag_values, argv)
+        logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
+        gpu.keep_loops_on_device()
+        connect()
+        _check_devices()
+        with kept_programs():
+            command()
+    except tuple(kind for kind, _ in _STATUS) as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        if status == NUMERICAL_FAILURE:
+            print(f"to see it again: {_command(argv)}", file=sys.stderr)
+        return status
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"error: {_out_of_memory(error)}", file=sys.stderr)
+        return NUMERICAL_FAILURE
+    except Interrupted as error:
+        print(f"{error}; to continue: {_command(argv)}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print(f"interrupted; to continue: {_command(argv)}", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        logging.set_verbosity(verbosity)
+    return 0
+
+
+def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Parses a command line, its program name first; raises InputError with one line for any mistake."""
+    try:
+        _, *rest = flag_values(argv)
+    except Exception as error:  # absl's own errors, and whatever a configuration file raises when it is run.
+        raise InputError(_mistake(error)) from error
+    if rest:
+        raise InputError(f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value")
+
+
+def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
+    """Returns the configuration that a flag of `ml_collections.config_flags` holds, as a dictionary.
+
+    Such a flag reports a file that cannot be read when its value is used, not when it is parsed.
+    """
+    if flag.value is None:
+        raise InputError(f"--{flag.name} is missing: name a file, for example --{flag.name}=configs/pods.py")
+    try:
+        return flag.value.to_dict()
+    except OSError as error:
+        raise InputError(_mistake(error)) from error
+    except AttributeError as error:
+        raise InputError(f"--{flag.name}: get_config() must return an ml_collections.ConfigDict") from error
+
+
+def _check_devices() -> None:
+    """Raises InputError where jax has no device of the kind that was asked for."""
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # the first has no text: a plug-in is not installed
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX_PLATFORMS = {platforms!r}: {str(error) or 'this jax has no such device'}; install pods_jax[cuda12] "
+            "(or cuda13, tpu) for other devices than the CPU, or unset JAX_PLATFORMS"
+        ) from error
+
+
+@contextlib.contextmanager
+def kept_programs() -> Iterator[None]:
+    """Keeps compiled programs for the next run of a script, in a folder of the user's own.
+
+    That is ~/.cache/pods_jax/HOST (a home may be shared by machines whose processors differ), unless jax was told of
+    another folder (JAX_COMPILATION_CACHE_DIR) or to keep nothing (JAX_ENABLE_COMPILATION_CACHE=false).
+    """
+    before = jax.config.values["jax_compilation_cache_dir"]
+    if before is None:
+        home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "pods_jax" / platform.node()))
+    try:
+        with _without_false_alarms():
+            yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+@contextlib.contextmanager
+def _without_false_alarms() -> Iterator[None]:
+    """Keeps XLA from writing pages of errors about each program for a CPU that was kept and is fit to run.
+
+    It takes preferences of the compiler such as prefer-no-gather for abilities that the processor lacks
+    (https://github.com/jax-ml/jax/issues/38445); programs are kept by host, so the processor is the same. Whoever has
+    chosen a level of logging keeps it.
+    """
+    levels = jax.config.values["jax_logging_level"], os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    if levels != ("NOTSET", "1") or jax.default_backend() != "cpu":
+        yield
+        return
+    _log_from("CRITICAL")
+    try:
+        yield
+    finally:
+        _log_from("WARNING")
+
+
+def _log_from(level: str) -> None:
+    """Sets the lowest level that XLA logs; that of jax itself stays."""
+    jax.config.update("jax_logging_level", level)
+    jax.config.update("jax_logging_level", "NOTSET")  # which leaves XLA as it is
+
+
+def _command(argv: Sequence[str]) -> str:
+    """What to type to run the same again, going on from what is saved: this Python by its path below the folder."""
+    path = pathlib.Path(sys.executable)
+    below = path.is_relative_to(pathlib.Path.cwd())
+    interpreter = str(path.relative_to(pathlib.Path.cwd())) if below else "python"
+    return f"{interpreter} {shlex.join(argument for argument in argv if not argument.startswith('--resume'))}"
+
+
+def _out_of_memory(error: Exception) -> str:
+    return (
+        f"the memory of the device does not suffice: {str(error).splitlines()[0]}; improve fewer rollouts at a time "
+        "with --config.algorithm.chunk_size=50, or take fewer with --config.algorithm.batch_size"
+    )
+
+
+def _mistake(error: Exception) -> str:
+    """One line about a command line that could not be parsed."""
+    root = _root_cause(error)
+    lines = str(root).strip().splitlines() or [""]
+    place = traceback.extract_tb(root.__traceback__)[-1]
+    if isinstance(error, OSError):
+        return f"the configuration file cannot be read: {lines[-1].strip()}"
+    if isinstance(error, (AttributeError, KeyError)) and "ml_collections" in place.filename:
+        return f"unknown configuration field {': '.join(_innermost_text(error).splitlines())}"
+    if isinstance(error, flags.Error) and "\n" not in str(error):
+        return str(error)
+    where = "" if isinstance(root, SyntaxError) else f" ({place.filename}:{place.lineno})"
+    return f"the configuration file fails: {type(root).__name__}: {lines[0]}{where}"
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    inner = error.__cause__ or error.__context__
+    return _root_cause(inner) if inner is not None else error
+
+
+def _innermost_text(error: BaseException) -> str:
+    """The message of an error that may, as in ml_collections, have another error for its argument."""
+    text = error.args[0] if error.args else ""
+    return _innermost_text(text) if isinstance(text, BaseException) else str(text)

@@ -1,0 +1,1 @@
+"""Where programs run: devices and processes that share rollouts, cores, GPUs, memory."""

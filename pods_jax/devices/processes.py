@@ -1,0 +1,78 @@
+"""Several processes that train together, each on devices of its own; the first alone measures, writes and decides.
+
+All of them run the same compiled epochs (`parallel`), and meet between chunks: `agree` tells everyone the most
+serious of what the processes report, `from_first` what the first has.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from pods_jax import checks
+from pods_jax.checks import InputError
+from pods_jax.devices.host import restore_like, to_host
+
+GO_ON = 0
+"""What a process reports if nothing happened to it; the number of a signal, if one reached it."""
+
+GO_BACK = 100
+"""The numbers of a chunk are not sound."""
+
+FAILED = 101
+"""A process cannot go on; what it says itself is the reason."""
+
+
+def connect(coordinator_address: str, num_processes: int, process_id: int) -> None:
+    """Joins the processes of a training, before anything else is done with jax; one process has nothing to join.
+
+    coordinator_address: HOST:PORT on which the first process listens. Raises InputError on values that do not go
+    together. Where the others do not appear within five minutes, jax ends the process.
+    """
+    checks.integer("num_processes", num_processes, at_least=1)
+    checks.integer("process_id", process_id, at_least=0, at_most=num_processes - 1)
+    if num_processes == 1:
+        if coordinator_address:
+            raise InputError(f"num_processes = 1: must be at least 2 to join others at {coordinator_address}")
+        return
+    if not re.fullmatch(r"[^:\s]+:\d+", coordinator_address):
+        raise InputError(
+            f"coordinator_address = {coordinator_address!r}: must be HOST:PORT of the first process, "
+            "for example 10.0.0.1:8476"
+        )
+    jax.distributed.initialize(coordinator_address, num_processes, process_id)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes; a process alone is."""
+    return jax.process_index() == 0
+
+
+def agree(report: int) -> int:
+    """The largest of what the processes report, for all of them; each waits here for the last."""
+    if jax.process_count() == 1:
+        return report
+    return int(np.max(multihost_utils.process_allgather(np.int32(report))))
+
+
+def from_first(tree: Any) -> Any:
+    """What the first process has; in the others, a tree of the same shapes is given for it."""
+    if jax.process_count() == 1:
+        return tree
+    return restore_like(tree, multihost_utils.broadcast_one_to_all(to_host(tree)))
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """What is inside succeeds in all processes, or fails in all: raises InputError where only others have failed."""
+    try:
+        yield
+    except BaseException:
+        agree(FAILED)
+        raise
+    if agree(GO_ON) == FAILED:
+        raise InputError("another process of this training failed; what it printed is the reason")

@@ -1,0 +1,83 @@
+"""What can be measured of an environment, to be held against what theory says."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+
+from pods_jax import envs
+from pods_jax.envs.environment import Environment
+from pods_jax.rollouts import replay
+from pods_jax.sim import forces, handle_position
+
+STEP = 1e-6
+"""Of the central differences."""
+
+LONGEST = 10
+"""Time steps of the probes whose cost grows with the square of their number."""
+
+
+def derivative_error(env: Environment) -> float:
+    """The relative difference of the derivative of a return, along a random direction, from a central difference."""
+    state, actions = _start(env)
+    direction = jax.random.normal(jax.random.key(2), actions.shape)
+
+    def total(shift):
+        return jnp.sum(replay(env, state, actions + shift * direction).reward)
+
+    _, derivative = jax.jvp(total, (0.0,), (1.0,))
+    difference = (total(STEP) - total(-STEP)) / (2 * STEP)
+    return float(jnp.abs(derivative - difference) / jnp.abs(difference))
+
+
+def order_of_convergence(name: str, task: str) -> float:
+    """By what power of the time step the free motion converges, from three ever finer ones.
+
+    Over two of the environment's own time steps; the finest divides them by 512, which resolves stiff springs.
+    """
+    ends = []
+    for refinement in (128, 256, 512):
+        coarse = envs.make(name, task)
+        env = envs.make(name, task, time_step=coarse.time_step / refinement, horizon=2 * refinement)
+        state = env.reset(jax.random.key(0))
+        still = jnp.zeros((env.horizon, env.action_size))
+        final = jax.tree.map(lambda leaf: leaf[-1], replay(env, state, still).state)
+        ends.append(env.observe(final))
+    first, second = (jnp.linalg.norm(fine - coarse) for coarse, fine in itertools.pairwise(ends))
+    return float(jnp.log2(first / second))
+
+
+def energy_drift(env: Environment) -> float:
+    """By how much the energy of the free motion grows over a horizon, relative to the kinetic energy at its start.
+
+    Negative where it falls: BDF2 damps fast vibrations, and so do drag, damping and friction.
+    """
+    system = env.parameters.system
+    state = env.reset(jax.random.key(0))
+    final = jax.tree.map(lambda leaf: leaf[-1], replay(env, state, jnp.zeros((env.horizon, env.action_size))).state)
+
+    def energy(state):
+        points = handle_position(system, state.handle)
+        return forces.potential_energy(system, state.position, points) + forces.kinetic_energy(system, state.velocity)
+
+    return float((energy(final) - energy(state)) / forces.kinetic_energy(system, state.velocity))
+
+
+def conditioning(env: Environment) -> tuple[float, float]:
+    """The smallest eigenvalue of the Gauss-Newton matrix of a short trajectory, and its condition number."""
+    state, actions = _start(env)
+
+    def residuals(actions):
+        states = replay(env, state, actions).state
+        return jax.vmap(env.residual)(states, actions)
+
+    jacobian = jax.jacfwd(residuals)(actions).reshape(-1, actions.size)
+    values = jnp.linalg.eigvalsh(2 * jacobian.T @ jacobian)
+    return float(values[0]), float(values[-1] / values[0])
+
+
+def _start(env: Environment) -> tuple[envs.environment.State, jax.Array]:
+    """An initial state and random actions within half of their limits, for a short trajectory."""
+    shape = (min(env.horizon, LONGEST), env.action_size)
+    actions = jax.random.uniform(jax.random.key(1), shape, minval=-0.5, maxval=0.5) * env.action_limit[None]
+    return env.reset(jax.random.key(0)), actions

@@ -1,0 +1,1 @@
+"""The policy: its network, what is asked of it, and its regression."""

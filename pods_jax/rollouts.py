@@ -1,0 +1,76 @@
+"""Trajectories of an environment: by a policy, and by given actions.
+
+Everything here is written for one trajectory and compiled; use `jax.vmap` for a batch.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from pods_jax import checks
+from pods_jax.envs.environment import Environment
+from pods_jax.types import Policy, Trajectory
+
+
+def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
+    """Follows a policy from `state` for one episode.
+
+    A policy that is a pytree (as `algorithm.policy` returns) is compiled once for all its parameters; any
+    other callable is compiled once for each new object.
+    """
+    return _rollout(env, as_pytree(policy), state)
+
+
+@jax.jit
+def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
+    """Takes the given actions (T, A) [m/s] from `state`. Raises InputError on another shape."""
+    _check_actions(env, actions)
+
+    def advance(state, action):
+        return _transition(env, state, action)
+
+    return _weighted(env, jax.lax.scan(advance, state, actions)[1])
+
+
+def step_starts(state: Any, states: Any) -> Any:
+    """The states in which each step began: `state` before all but the last of `states` (T, ...)."""
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
+
+
+def flatten_states(states: Any) -> jax.Array:
+    """(T, n) the states of a trajectory as vectors, in the order that `Improvement.gains` refers to."""
+    return jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+
+
+def as_pytree(policy: Policy) -> Policy:
+    """The policy as something that `jit` accepts as an argument."""
+    return jax.tree_util.Partial(policy) if jax.tree_util.all_leaves([policy]) else policy
+
+
+@jax.jit
+def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
+    def advance(state, _):
+        return _transition(env, state, policy(env.observe(state)))
+
+    return _weighted(env, jax.lax.scan(advance, state, length=env.horizon)[1])
+
+
+def _weighted(env: Environment, trajectory: Trajectory) -> Trajectory:
+    reward = trajectory.reward
+    return dataclasses.replace(trajectory, reward=env.reward_weights(reward.shape[0]) * reward)
+
+
+def _transition(env: Environment, state: Any, action: jax.Array) -> tuple[Any, Trajectory]:
+    next_state = env.step(state, action)
+    return next_state, Trajectory(env.observe(state), action, env.reward(next_state, action), next_state)
+
+
+def _check_actions(env: Environment, actions: jax.Array) -> None:
+    if jnp.ndim(actions) != 2 or actions.shape[1] != env.action_size:
+        raise checks.InputError(
+            f"actions have shape {jnp.shape(actions)}: must have shape (T, {env.action_size}) "
+            "(everything is written for one trajectory; use jax.vmap for a batch)"
+        )

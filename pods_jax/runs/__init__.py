@@ -1,0 +1,1 @@
+"""One training in one folder, from its configuration to what it leaves for others."""

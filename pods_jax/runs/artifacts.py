@@ -1,0 +1,173 @@
+"""What leaves a run for others to look at or to use: pages to play with, figures, and policy files."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+from flax.traverse_util import flatten_dict
+from rich.console import Console
+
+from pods_jax import checks, sim
+from pods_jax.runs import metrics_log
+from pods_jax.visual import figures, viewer
+from pods_jax import export as exporting
+from pods_jax.visual.jacobians import jacobians
+from pods_jax.checks import InputError
+from pods_jax.runs.configuration import check
+from pods_jax.envs import Environment
+from pods_jax.evaluation import heldout_states
+from pods_jax.runs.experiment import load_run, title_of
+from pods_jax.runs.progress import make_console
+from pods_jax.rollouts import rollout as follow
+from pods_jax.types import Policy
+from pods_jax.runs.workdir import Workdir
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+UNTOLD = ("seed", "num_epochs", "evaluate_every", "num_test_rollouts", "search_optimum")
+"""Settings that do not part runs whose learning curves are drawn as one."""
+
+KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
+"""The figures that `draw` draws."""
+
+
+def show(
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    rollout: int = 0,
+    num_rollouts: int = 10,
+    compare: str | os.PathLike[str] = "",
+    console: Console | None = None,
+    checkpoint: str = "latest",
+) -> None:
+    """Draws the policy of a checkpoint as one HTML page.
+
+    It shows `num_rollouts` unseen initial states, from number `rollout` on. compare: the folder of another run in the
+    same environment, shown beside it, from the same states. Raises CheckpointError if a folder holds no such run, and
+    InputError for what cannot be drawn or compared.
+    """
+    console, path = console or make_console(), pathlib.Path(out)
+    viewer.check_name(path)
+    folders = [Workdir(one) for one in (workdir, compare) if one]
+    configuration, *others = (check(folder.read_config()) for folder in folders)
+    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    if others and folders[0].path == folders[1].path:
+        raise InputError(f"compare = {str(compare)!r}: must be another folder than that of the run itself")
+    for other in others:
+        if configuration.fields["env"] != other.fields["env"]:
+            raise InputError(
+                f"compare = {str(compare)!r}: holds a run in another environment; they start differently"
+            )
+    first = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
+    checks.integer("num_rollouts", num_rollouts, at_least=1)
+    starts = jax.tree.map(lambda leaf: leaf[first : first + num_rollouts], heldout_states(env, count))
+    shown = {}
+    for folder in folders:
+        loaded, restored = load_run(folder, console, checkpoint)
+        policy = loaded.algorithm.policy(restored.state)
+        trajectories = jax.vmap(lambda start, policy=policy: follow(env, policy, start))(starts)
+        shown[f"{folder.path}, epoch {restored.epoch}"] = trajectories
+    viewer.view(env, shown, title=title_of(configuration)).save(path)
+    console.print(f"drawn in {os.path.relpath(path)}; open it in any browser", markup=False)
+
+
+def draw(
+    workdirs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    kind: str = "learning",
+    num_rollouts: int = 10,
+    console: Console | None = None,
+    checkpoint: str = "latest",
+) -> None:
+    """Draws a figure: the learning curves of several runs, or what the policy of one does.
+
+    kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
+    the last point against its position) and "actions", of `num_rollouts` unseen initial states; "jacobian" and
+    "hessians" of a rollout of the first of them. Raises CheckpointError if a folder holds no such run, and InputError
+    for what cannot be drawn.
+    """
+    console, path = console or make_console(), pathlib.Path(out)
+    checks.choice("kind", kind, KINDS)
+    folders = [Workdir(one) for one in workdirs]
+    if not folders or (kind != "learning" and len(folders) > 1):
+        raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
+    if kind == "learning":
+        figure = figures.learning_curves(by_setting(folders))
+    else:
+        configuration, restored = load_run(folders[0], console, checkpoint)
+        env = configuration.algorithm.env
+        checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=configuration.num_test_rollouts)
+        figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, num_rollouts)
+        figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
+    figures.save(figure, path)
+    console.print(f"drawn in {os.path.relpath(path)}", markup=False)
+
+
+def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]]]]:
+    """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'."""
+    settings: list[dict[str, str]] = []
+    for folder in folders:
+        flat = flatten_dict(check(folder.read_config()).fields, sep=".")  # says so where there is no run
+        settings.append({name: str(value) for name, value in flat.items() if name not in UNTOLD})
+    every = dict.fromkeys(name for setting in settings for name in setting)
+    telling = [name for name in every if _tells(name, settings)]
+    grouped: dict[str, list[list[dict[str, Any]]]] = {}
+    for folder, setting in zip(folders, settings, strict=True):
+        told = ", ".join(f"{name} = {setting[name]}" for name in telling if name in setting)
+        label = told or (str(folder.path) if len(folders) == 1 else f"{len(folders)} runs")
+        grouped.setdefault(label, []).append(metrics_log.read(folder.metrics))
+    return grouped
+
+
+def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a setting parts runs; of different algorithms (or environments) the names tell enough."""
+    section = f"{name.partition('.')[0]}.name"
+    alike: dict[str | None, set[str | None]] = {}
+    for setting in settings:
+        alike.setdefault(None if name == section else setting[section], set()).add(setting.get(name))
+    return any(len(values) > 1 for values in alike.values())
+
+
+def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) -> "Figure":
+    starts = heldout_states(env, num_rollouts)
+    trajectories = jax.vmap(lambda start: follow(env, policy, start))(starts)
+    if kind == "actions":
+        return figures.action_traces(trajectories.action, env.action_limit, env.time_step)
+    if kind == "phase":
+        if not isinstance(trajectories.state, sim.State):
+            raise InputError(f"kind = 'phase': {env.name} is not made of points; draw its actions instead")
+        return figures.phase_portrait(
+            trajectories.state.position[..., -1, 0], trajectories.state.velocity[..., -1, 0]
+        )
+    first = jax.tree.map(lambda leaf: leaf[0], (starts, trajectories.action))
+    parts = jacobians(env, *first)
+    if kind == "jacobian":
+        named = {"states by actions": parts.jacobian}
+        return figures.matrices(named, xlabel="component of the actions", ylabel="component of the states")
+    named = {"Gauss-Newton": parts.gauss_newton, "exact": parts.hessian}
+    return figures.matrices(named, xlabel="component of the actions", ylabel="component of the actions")
+
+
+def export(
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    format: str,
+    console: Console | None = None,
+    checkpoint: str = "latest",
+) -> None:
+    """Writes the policy of a checkpoint of a run as a file that runs elsewhere, see `pods_jax.export`.
+
+    checkpoint: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for a format
+    that is not known or whose package is not installed.
+    """
+    folder, console, path = Workdir(workdir), console or make_console(), pathlib.Path(out)
+    exporting.check_name(path, format)
+    configuration, restored = load_run(folder, console, checkpoint)
+    algorithm = configuration.algorithm
+    notes = {"epoch": restored.epoch, "config": configuration.fields}
+    difference = exporting.save_policy(path, algorithm.env, algorithm.policy(restored.state), format, notes)
+    console.print(f"policy of epoch {restored.epoch} in {os.path.relpath(path)}, described beside it", markup=False)
+    console.print(f"reloaded, it differs by at most {difference:.1e} of the action limits", markup=False)

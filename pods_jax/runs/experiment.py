@@ -1,0 +1,242 @@
+"""One run in one folder: check, train (or go on training), evaluate, and leave everything on disk.
+
+This is what the scripts call. It adds no numerics: configuration, training, evaluation, metrics, checkpoints
+and figures each have their module, and here they meet.
+"""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+
+from pods_jax.storage import checkpoints, optimum_cache, manifest
+from pods_jax import checks
+from pods_jax.runs import metrics_log
+from pods_jax.devices import sharding, processes
+from pods_jax.visual import figures, animation
+from pods_jax.checks import InputError
+from pods_jax.runs.configuration import Configuration, check
+from pods_jax.evaluation import HeldOutSet, heldout_states, make_heldout_set, monitor
+from pods_jax.evaluation import evaluate as evaluate_policy
+from pods_jax.runs.worker import follow
+from pods_jax.runs.signals import Interruption
+from pods_jax.runs.preflight import check_resume, prepare
+from pods_jax.runs.profiling import Profile
+from pods_jax.runs.progress import make_console, print_table
+from pods_jax.rollouts import rollout as roll_out
+from pods_jax.runs.supervised import Progress, train_safely
+from pods_jax.training import Program, compile_meanwhile
+from pods_jax.runs.workdir import Workdir, write_json
+
+
+def run(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike[str],
+    console: Console | None = None,
+    resume: str = "auto",
+    num_devices: int = 1,
+    profile_epochs: int = 0,
+) -> dict[str, float]:
+    """Trains in `workdir` as far as `config.num_epochs` says, evaluates, and returns the evaluation.
+
+    A folder with a checkpoint is continued, exactly as if it had never stopped, or only evaluated if it is
+    trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). num_devices:
+    among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. profile_epochs: of so
+    many, after the first ones, a trace is left. Raises InputError before anything is written: for mistakes in the
+    configuration, for a folder that cannot be used or is in use, and for one that holds a run with other settings.
+    SIGTERM and Ctrl-C raise Interrupted after the running epochs. Of several `processes` the first writes and returns
+    the evaluation; num_devices is then meant of each.
+    """
+    console = console or make_console()
+    with processes.together():
+        configuration, folder = prepare(config, workdir, resume, profile_epochs)
+        devices = sharding.choose(num_devices)
+        with sharding.on(devices):  # refuses what cannot be divided among them
+            jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
+    if not processes.is_first():
+        follow(configuration, devices, console)
+        return {}
+    with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
+        check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
+        console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
+        program = _compile_ahead(configuration, folder, devices)
+        progress = _start(configuration, folder, console)
+        processes.from_first(progress.epoch)
+        write_json(folder.config, configuration.fields)
+        write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
+        folder.failure.unlink(missing_ok=True)
+        test_bed = _search(configuration, console)
+        if progress.epoch < configuration.num_epochs:
+            env = configuration.algorithm.env
+            with Profile(folder.profile, profile_epochs) as profile:
+                train_state = train_safely(
+                    configuration,
+                    folder,
+                    console,
+                    lambda policy: monitor(env, policy, test_bed),
+                    interruption,
+                    progress,
+                    devices,
+                    program,
+                    [profile],
+                )
+            progress = Progress(configuration.num_epochs, train_state)
+        with processes.together():
+            numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
+            write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
+            _draw(configuration, folder)
+    _print_places(folder, console)
+    return numbers
+
+
+def evaluate(
+    workdir: str | os.PathLike[str], console: Console | None = None, checkpoint: str = "latest"
+) -> dict[str, float]:
+    """Evaluates a checkpoint of a run, from its folder alone, and writes nothing.
+
+    checkpoint: "latest", "best" (by the return on the test bed) or the number of an epoch. The last line that it
+    prints is one JSON object. Raises CheckpointError if the folder holds no such run.
+    """
+    console = console or make_console()
+    configuration, restored = load_run(Workdir(workdir), console, checkpoint)
+    numbers = _evaluate(configuration, console, _search(configuration, console), restored.epoch, restored.state)
+    line = json.dumps(metrics_log.storable({"epoch": restored.epoch, **numbers}), allow_nan=False)
+    console.print(line, markup=False)
+    return numbers
+
+
+def render(
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    rollout: int = 0,
+    console: Console | None = None,
+    checkpoint: str = "latest",
+) -> None:
+    """Draws the policy of a checkpoint of a run, from unseen initial state number `rollout`, as a GIF.
+
+    checkpoint: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for what
+    cannot be drawn.
+    """
+    folder, console = Workdir(workdir), console or make_console()
+    configuration = check(folder.read_config())
+    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
+    animation.check_name(pathlib.Path(out))
+    configuration, restored = load_run(folder, console, checkpoint)
+    start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(env, count))
+    trajectory = roll_out(env, configuration.algorithm.policy(restored.state), start)
+    moving = animation.animate(env, trajectory.state, title=f"{title_of(configuration)}, epoch {restored.epoch}")
+    animation.save(moving, pathlib.Path(out), frames_per_second=1 / env.time_step)
+    console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
+
+
+def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
+    """The configuration of a run and what a checkpoint of it holds; checkpoint: as for `evaluate`."""
+    if checkpoint not in ("latest", "best") and not checkpoint.isdecimal():
+        raise InputError(f"checkpoint = {checkpoint!r}: must be latest, best or the number of an epoch")
+    configuration = check(folder.read_config())
+    warn = partial(_warn, console)
+    return configuration, checkpoints.restore(folder.checkpoints, fresh_state(configuration), checkpoint, warn)
+
+
+def fresh_state(configuration: Configuration) -> Any:
+    """The train state before the first epoch."""
+    return jax.jit(configuration.algorithm.init)(jax.random.key(configuration.seed))
+
+
+def _start(configuration: Configuration, folder: Workdir, console: Console) -> Progress:
+    """Returns what to begin with: what the last sound checkpoint holds, if there is one."""
+    train_state = fresh_state(configuration)
+    if checkpoints.latest_epoch(folder.checkpoints) is None:
+        return Progress(0, train_state)
+    restored = checkpoints.restore(folder.checkpoints, train_state, warn=partial(_warn, console))
+    checkpoints.set_aside(folder.checkpoints, restored.epoch, folder.damaged)
+    notes = restored.record["notes"]
+    if restored.epoch < configuration.num_epochs:
+        console.print(f"continuing after epoch {restored.epoch}")
+        if notes.get("machine", manifest.machine()) != manifest.machine():
+            _warn(console, "jax, its devices or its settings are not those of before: the bits may differ")
+    else:
+        console.print(f"already trained to epoch {restored.epoch}; a larger --config.num_epochs continues")
+    return Progress(restored.epoch, restored.state, notes["rollbacks"])
+
+
+def _compile_ahead(
+    configuration: Configuration, folder: Workdir, devices: Sequence[jax.Device]
+) -> Future[Program] | None:
+    """Compiles the training program while something else is done; nothing if there is nothing left to train."""
+    if (checkpoints.latest_epoch(folder.checkpoints) or 0) >= configuration.num_epochs:
+        return None
+    return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices)
+
+
+def _warn(console: Console, message: str) -> None:
+    console.print(f"warning: {message}", markup=False)
+
+
+def _search(configuration: Configuration, console: Console) -> HeldOutSet:
+    """The test bed with its optima, which an earlier run of the same kind may have left."""
+    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    if not configuration.search_optimum:
+        return make_heldout_set(env, count, search=False)
+    path = optimum_cache.path_of(configuration.fields["env"], count)
+    known = path and optimum_cache.read(path, count)
+    if known is not None:
+        console.print(f"the best actions for each of {count} unseen initial states are known from an earlier run")
+        return HeldOutSet(heldout_states(env, count), jnp.asarray(known))
+    console.print(f"searching the best actions for each of {count} unseen initial states ...")
+    test_bed = make_heldout_set(env, count, search=True)
+    if path:
+        try:
+            optimum_cache.write(path, test_bed.optimum)
+        except OSError as error:
+            _warn(console, f"they could not be kept for the next run: {error}")
+    return test_bed
+
+
+def _evaluate(
+    configuration: Configuration, console: Console, test_bed: HeldOutSet, epoch: int, train_state: Any
+) -> dict[str, float]:
+    algorithm = configuration.algorithm
+    numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), test_bed=test_bed)
+    shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
+    print_table(console, f"{title_of(configuration)}, epoch {epoch}", shown)
+    if not math.isfinite(numbers["return_mean"]):
+        raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
+    return numbers
+
+
+def _draw(configuration: Configuration, folder: Workdir) -> None:
+    """Draws the learning curve from the metrics on disk: a resumed run has all its epochs there."""
+    rows = [row for row in metrics_log.read(folder.metrics) if "test/return_mean" in row]
+    names = ("return_mean", "return_std", "optimality_gap", "optimum_mean")
+    mean, std, gap, optimum = ([row[f"test/{name}"] for row in rows] for name in names)
+    epochs = [row["epoch"] for row in rows]
+    figure = figures.learning_curve(epochs, mean, std, gap, optimum, title=title_of(configuration))
+    figures.save(figure, folder.learning_curve)
+
+
+def title_of(configuration: Configuration) -> str:
+    """Environment, task and algorithm, as figures are headed."""
+    algorithm = configuration.algorithm
+    return f"{algorithm.env.name} / {algorithm.env.task}, {algorithm.name}"
+
+
+def _print_places(folder: Workdir, console: Console) -> None:
+    places = {
+        "learning curve": folder.learning_curve,
+        "metrics": folder.metrics,
+        "evaluation": folder.evaluation,
+        "policy": folder.checkpoints,
+        **({"trace": folder.profile} if folder.profile.exists() else {}),
+    }
+    for name, path in places.items():
+        console.print(f"{name:15}{os.path.relpath(path)}", markup=False)

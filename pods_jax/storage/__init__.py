@@ -1,0 +1,1 @@
+"""What is kept on disk: checkpoints, checksums, how a run was made, known optima."""

@@ -1,0 +1,1 @@
+"""Figures, moving pictures and pages."""

@@ -1,0 +1,97 @@
+"""Several devices are simulated in processes of their own: here, jax has been started with one."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pods_jax.checks import InputError
+from pods_jax.devices import sharding
+from tests.faults.processes import environment
+
+DIVIDE = """
+import json, jax, jax.numpy as jnp
+from pods_jax import parallel
+from pods_jax.checks import InputError
+
+def slowest(shared, rollouts):  # how often the slowest rollout of a device needs to be halved
+    return jnp.full_like(rollouts, jax.lax.while_loop(
+        lambda carry: jnp.any(carry[0] > shared), lambda carry: (carry[0] / 2, carry[1] + 1.0), (rollouts, 0.0))[1])
+
+@jax.jit
+def program(shared, rollouts):
+    found = parallel.gathered(parallel.divided(slowest)(shared, parallel.spread(rollouts)))
+    return found, jnp.sum(found), parallel.num_devices()
+
+with parallel.on(parallel.choose(0)):
+    found, total, count = program(jnp.asarray(1.0), 2.0 ** jnp.arange(8))
+    try:
+        parallel.check("batch_size", 6)
+    except InputError as error:
+        refusal = str(error)
+print(json.dumps([found.tolist(), float(total), int(count), refusal, found.sharding.is_fully_replicated]))
+"""
+
+TRAIN = """
+import json, sys, jax, pods_jax
+from pods_jax import algorithms, envs, parallel
+jax.config.update("jax_enable_x64", True)
+env = envs.make("pendulum_2d", horizon=8)
+algorithm = algorithms.make(
+    "pods", env, batch_size=16, guard_size=8, hidden_sizes=(8,), gradient_steps=5, minibatch_size=64
+)
+devices = parallel.choose(int(sys.argv[1]))
+state, history = pods_jax.train(algorithm, jax.random.key(0), 3, epochs_per_chunk=2, devices=devices)
+state, more = pods_jax.train(
+    algorithm, jax.random.key(0), 4, epochs_per_chunk=2, devices=devices, train_state=state, first_epoch=3
+)
+params = [leaf.tolist() for leaf in jax.tree.leaves(state.params)]
+print(json.dumps([[row["value_fitted"] for row in history + more], params]))
+"""
+
+
+def outcome(program, *arguments, num_devices):
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment(num_devices))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_each_device_has_loops_of_its_own():
+    found, total, count, refusal, replicated = outcome(DIVIDE, num_devices=4)
+    assert found == [1, 1, 3, 3, 5, 5, 7, 7]
+    assert (total, count, replicated) == (32, 4, True)
+    assert refusal == "batch_size = 6: must be a multiple of 4, the number of devices that share rollouts"
+
+
+def test_on_one_device_nothing_is_divided():
+    def function(shared, rollouts):
+        return shared * rollouts
+
+    with sharding.on(jax.devices()[:1]):
+        assert sharding.num_devices() == 1
+        assert sharding.shard_map_rollouts(function) is function
+        sharding.check("batch_size", 7)
+        x = jnp.arange(3.0)
+        assert sharding.constrain_sharded(x) is x
+        assert sharding.replicate(x) is x
+        assert sharding.put_replicated(x, jax.devices()[:1]) is x
+
+
+def test_more_devices_than_there_are_are_refused():
+    with pytest.raises(InputError, match="num_devices"):
+        sharding.choose(len(jax.devices()) + 1)
+
+
+@pytest.mark.slow
+def test_one_device_and_eight_give_the_same_training():
+    (values, params), (values_divided, params_divided) = (
+        outcome(TRAIN, count, num_devices=count) for count in (1, 8)
+    )
+    np.testing.assert_allclose(values_divided, values, rtol=1e-10)
+    for one, other in zip(params, params_divided, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-8, atol=1e-10)
