@@ -32,7 +32,7 @@ class Improvement:
     value_before: jax.Array  # () return of the given actions
     step_size: jax.Array  # () accepted by the line search, 0 if it found nothing better
     gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for directions without feedback
-    curvature: jax.Array  # (T, A, A) how much an error of one action costs; identity for these
+    action_hessian: jax.Array  # (T, A, A) how much an error of one action costs; identity for these
     slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
     num_trials: jax.Array  # () int32, trajectories that the line searches simulated
     method: str = struct.field(pytree_node=False)  # what was taken, also where "auto" chose it
@@ -175,7 +175,7 @@ def _follow(
         value_before=value,
         step_size=after.step_size,
         gains=direction.gains,
-        curvature=direction.curvature,
+        action_hessian=direction.action_hessian,
         slope=direction.slope,
         num_trials=after.num_trials,
         method=directions.choose(method, problem),

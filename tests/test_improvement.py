@@ -47,10 +47,10 @@ def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, st
     assert better.gains.shape == (HORIZON, 1, flatten_states(after.state).shape[1])
     if method == "first_order":
         assert not np.any(better.gains)
-        np.testing.assert_array_equal(better.curvature, np.ones((HORIZON, 1, 1)))
+        np.testing.assert_array_equal(better.action_hessian, np.ones((HORIZON, 1, 1)))
     else:
         assert np.any(better.gains)
-        assert np.all(better.curvature > 0)
+        assert np.all(better.action_hessian > 0)
 
 
 @pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.slow), "riccati"])

@@ -75,6 +75,6 @@ def block_tridiagonal_inverse(matrix: Row) -> jax.Array:
 
     eliminated, Ws = scan_by_scalars(factorise, none, matrix)[1]
     sides = jnp.eye(whole, dtype=none.dtype).reshape(count, size, whole)
-    nothing = jnp.zeros_like(sides[0])
-    reduced = jax.lax.scan(forwards, nothing, (matrix, eliminated, sides))[1]
-    return jax.lax.scan(backwards, nothing, (Ws, reduced), reverse=True)[1].reshape(whole, whole)
+    no_columns = jnp.zeros_like(sides[0])
+    reduced = jax.lax.scan(forwards, no_columns, (matrix, eliminated, sides))[1]
+    return jax.lax.scan(backwards, no_columns, (Ws, reduced), reverse=True)[1].reshape(whole, whole)

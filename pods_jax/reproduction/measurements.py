@@ -67,7 +67,7 @@ def jacobians(env: Environment, state: State, trajectory: Trajectory) -> Any:
     models = jax.vmap(env.linearize)(began, trajectory.action, trajectory.state)
     size = sum(leaf.size for leaf in jax.tree.leaves(state))
     identity = jnp.eye(size, dtype=trajectory.action.dtype)
-    return jax.vmap(lambda model: model.pull_back(identity))(models)
+    return jax.vmap(lambda model: model.transpose_product(identity))(models)
 
 
 def fastest(program: Callable[..., Any], *inputs: Any) -> float:

@@ -30,7 +30,7 @@ from pods_jax.thresholds import MAX_INVERSE_SIZE
 class StepDerivative:
     """How the new velocities depend on everything else; states are flat, (y, x, v, x-, v-) one after the other.
 
-    It is a `LinearModel` of trajectory optimization: `pull_back` and `push_forward` multiply with A and B.
+    It is a `LinearModel` of trajectory optimization: `transpose_product` and `product` multiply with A and B.
     """
 
     handle: jax.Array  # (n, A) dv+/dy [1/s]
@@ -39,11 +39,11 @@ class StepDerivative:
     action: jax.Array  # (n, A) dv+/da, the handles' way during the step included
     time_step: float = struct.field(pytree_node=False)  # [s]
 
-    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def transpose_product(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
         """From (A + 4 n, c) to A' by_next (A + 4 n, c) and B' by_next (A, c)."""
         handle, position, velocity, previous_position, previous_velocity = self._split(by_next)
         size, num_actions = self.handle.shape
-        # One product with all that the new velocities depend on: four small ones take three times as long.
+        # One product with all that the new velocities depend on is faster than four small ones.
         dependence = jnp.concatenate([self.handle.T, self.position.T, self.velocity.T, self.action.T])
         through = linalg.product(dependence, velocity + 2 / 3 * self.time_step * position)
         by_handle, by_q, w, by_action = jnp.split(through, num_actions + size * np.arange(3))
@@ -51,7 +51,7 @@ class StepDerivative:
         by_state = [handle + by_handle, 4 / 3 * q + previous_position, 4 / 3 * w + previous_velocity, -q / 3, -w / 3]
         return jnp.concatenate(by_state), self.time_step * handle + by_action
 
-    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+    def product(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """From (A + 4 n, c), (A, c) to A by_state + B by_action (A + 4 n, c)."""
         handle, position, velocity, previous_position, previous_velocity = self._split(by_state)
         q, w = (4 * position - previous_position) / 3, (4 * velocity - previous_velocity) / 3

@@ -1,9 +1,10 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
-from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction, Problem
+from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction
 from pods_jax.trajopt.line_search import LineSearchResult, line_search
 from pods_jax.trajopt.linearize import LinearModel, linearize
 from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
+from pods_jax.trajopt.problem import Problem
 
 __all__ = [
     "DENSE",

@@ -1,6 +1,6 @@
 """The Gauss-Newton step without matrices: for systems whose states are too many for a Riccati pass.
 
-Products of the Hessian with a change da of the actions take one pass forwards and one backwards over the trajectory,
+Products of the Hessian with a step da of the actions take one pass forwards and one backwards over the trajectory,
 
     ds_{t+1} = A_t ds_t + B_t da_t,     l_t = c_ss ds_{t+1} + c_sa da_t + A_{t+1}' l_{t+1},
     (H da)_t = c_as ds_{t+1} + c_aa da_t + B_t' l_t.
@@ -41,7 +41,7 @@ def hessian_and_gradient(
 
         def step(later, inputs):
             model, by_state, by_action = inputs
-            before, through = model.pull_back(by_state + later)
+            before, through = model.transpose_product(by_state + later)
             return before, by_action + through
 
         return jax.lax.scan(step, jnp.zeros_like(by_state[0]), (model, by_state, by_action), reverse=True)[1]
@@ -49,7 +49,7 @@ def hessian_and_gradient(
     def times(changes: jax.Array) -> jax.Array:
         def step(state, inputs):
             model, cost, change = inputs
-            state = model.push_forward(state, change)
+            state = model.product(state, change)
             return state, (cost.ss @ state + cost.as_.T @ change, cost.as_ @ state + cost.aa @ change)
 
         start = jnp.zeros((cost.s.shape[1], changes.shape[2]), changes.dtype)

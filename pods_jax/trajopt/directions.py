@@ -1,4 +1,4 @@
-"""Directions of improvement: from (dynamics, objective, trajectory, limits) to a change of the actions.
+"""Directions of improvement: from (dynamics, objective, trajectory, limits) to a step of the actions.
 
 All work on the cost C = -V, so that the Hessian is positive semidefinite and the step is -H^-1 g (the
 paper's Eq. 14 is the same step written for the reward, whose Hessian is negative). Action limits are
@@ -7,7 +7,6 @@ constraints of the quadratic model: a step that is clipped afterwards points thr
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,44 +18,23 @@ from pods_jax.trajopt import conjugate
 from pods_jax.trajopt.box import minimize_in_box
 from pods_jax.trajopt.linearize import LinearModel
 from pods_jax.trajopt.lqr import solve_lqr
-from pods_jax.trajopt.objective import Dynamics, Objective, Quadratic, total_cost
-
-Linearizer: TypeAlias = Callable[[jax.Array, jax.Array, jax.Array], LinearModel]
-"""(state (n,), action (A,), next state (n,)) -> the derivative of the step."""
-
-
-@struct.dataclass
-class Problem:
-    """One trajectory to improve."""
-
-    dynamics: Dynamics = struct.field(pytree_node=False)
-    objective: Objective = struct.field(pytree_node=False)
-    linearize: Linearizer = struct.field(pytree_node=False)
-    state: jax.Array  # (n,) initial state
-    actions: jax.Array  # (T, A)
-    states: jax.Array  # (T, n) where the actions lead
-    weights: jax.Array  # (T,) how much the cost of each step counts
-    limit: jax.Array  # (A,) |action| <= limit
-
-    @property
-    def starts(self) -> jax.Array:
-        """(T, n) the state in which each step began."""
-        return jnp.concatenate([self.state[None], self.states[:-1]])
+from pods_jax.trajopt.objective import Quadratic, total_cost
+from pods_jax.trajopt.problem import Problem, bounds, linear_models, models, quadratic_model
 
 
 @struct.dataclass
 class Direction:
-    """A change of the actions, and how to react to deviations from the trajectory."""
+    """A step of the actions, and how to react to deviations from the trajectory."""
 
-    change: jax.Array  # (T, A)
+    step: jax.Array  # (T, A)
     gains: jax.Array  # (T, A, n)
-    curvature: jax.Array  # (T, A, A), how much an error of one action costs
-    slope: jax.Array  # () derivative of the cost along the change, negative unless optimal
+    action_hessian: jax.Array  # (T, A, A) how much an error of one action costs
+    slope: jax.Array  # () derivative of the cost along the step, negative unless optimal
     closed_loop: bool = struct.field(pytree_node=False)  # whether the line search applies the gains
 
 
 def first_order(problem: Problem, damping: float = 0.0) -> Direction:
-    """Steepest descent, Eq. 6: change = -dC/da, by reverse accumulation; the line search projects it."""
+    """Steepest descent, Eq. 6: step = -dC/da, by reverse accumulation; the line search projects it."""
     del damping
     gradient = jax.grad(_cost_of_actions(problem))(problem.actions)
     lower, upper = bounds(problem)
@@ -73,23 +51,22 @@ def riccati(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop."""
     steps = (problem.weights, problem.states, problem.actions)
     feedback = solve_lqr(linear_models(problem), steps, *bounds(problem), damping, partial(quadratic_model, problem))
-    return Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
+    return Direction(feedback.step, feedback.gains, feedback.action_hessian, feedback.slope, closed_loop=True)
 
 
 def conjugate_gradient(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 to about a hundredth, by products with the Hessian only; without feedback."""
     step_models = models(problem)
     times, gradient = conjugate.hessian_and_gradient(*step_models, damping)
-    change = conjugate.minimize_in_box(times, gradient, *bounds(problem))
-    return _without_feedback(problem, change, jnp.sum(gradient * change))
+    step = conjugate.minimize_in_box(times, gradient, *bounds(problem))
+    return _without_feedback(problem, step, jnp.sum(gradient * step))
 
 
 def newton(problem: Problem, damping: float = 0.0) -> Direction:
     """The exact Hessian, Eq. 11-12, made definite: each eigenvalue is replaced by its absolute value.
 
     An ablation: it costs T A reverse passes, and the second-order sensitivities that Gauss-Newton drops often
-    make it indefinite. Forwards over backwards loses digits over long stiff rollouts: in single precision, after 50
-    steps, a tenth of the largest entries and more.
+    make it indefinite. Forwards over backwards loses digits over long stiff rollouts, in single precision too many.
     """
     cost = _cost_of_actions(problem)
     size = problem.actions.size
@@ -148,11 +125,11 @@ def counts(problem: Problem) -> dict[str, int]:
     }
 
 
-def _without_feedback(problem: Problem, change: jax.Array, slope: jax.Array) -> Direction:
+def _without_feedback(problem: Problem, step: jax.Array, slope: jax.Array) -> Direction:
     horizon, num_actions = problem.actions.shape
-    gains = jnp.zeros((horizon, num_actions, problem.state.shape[0]), change.dtype)
-    curvature = jnp.broadcast_to(jnp.eye(num_actions, dtype=change.dtype), (horizon, num_actions, num_actions))
-    return Direction(change, gains, curvature, slope, closed_loop=False)
+    gains = jnp.zeros((horizon, num_actions, problem.state.shape[0]), step.dtype)
+    identity = jnp.broadcast_to(jnp.eye(num_actions, dtype=step.dtype), (horizon, num_actions, num_actions))
+    return Direction(step, gains, identity, slope, closed_loop=False)
 
 
 def _dense_step(
@@ -165,32 +142,15 @@ def _dense_step(
     shape = problem.actions.shape
     lower, upper = bounds(problem)
     damped = hessian + damping * jnp.eye(gradient.shape[0], dtype=gradient.dtype)
-    change = minimize_in_box(damped, gradient, lower.reshape(-1), upper.reshape(-1)).x
+    step = minimize_in_box(damped, gradient, lower.reshape(-1), upper.reshape(-1)).x
     feedback = solve_lqr(*step_models, lower, upper, damping)  # compiled away where nobody uses the gains
     return Direction(
-        change=change.reshape(shape),
+        step=step.reshape(shape),
         gains=feedback.gains,
-        curvature=feedback.curvature,
-        slope=gradient @ change,
+        action_hessian=feedback.action_hessian,
+        slope=gradient @ step,
         closed_loop=False,
     )
-
-
-def models(problem: Problem) -> tuple[LinearModel, Quadratic]:
-    """Of all steps: leaves have a leading T."""
-    steps = (problem.weights, problem.states, problem.actions)
-    return linear_models(problem), jax.vmap(partial(quadratic_model, problem))(steps)
-
-
-def linear_models(problem: Problem) -> LinearModel:
-    """Of all steps: leaves have a leading T."""
-    return jax.vmap(problem.linearize)(problem.starts, problem.actions, problem.states)
-
-
-def quadratic_model(problem: Problem, step: tuple[jax.Array, jax.Array, jax.Array]) -> Quadratic:
-    """Of the cost of one step: its weight, where it arrives, and its action."""
-    weight, state, action = step
-    return jax.tree.map(lambda leaf: weight * leaf, problem.objective.quadratize(state, action))
 
 
 def _dense_model(problem: Problem, model: LinearModel, cost: Quadratic) -> tuple[jax.Array, jax.Array]:
@@ -204,7 +164,7 @@ def _dense_model(problem: Problem, model: LinearModel, cost: Quadratic) -> tuple
     def advance(carry, inputs):
         by_actions, hessian, gradient = carry
         model, cost, own = inputs
-        by_actions = model.push_forward(by_actions, own)
+        by_actions = model.product(by_actions, own)
         hessian += by_actions.T @ (cost.ss @ by_actions + cost.as_.T @ own)
         hessian += own.T @ (cost.as_ @ by_actions + cost.aa @ own)
         gradient += cost.s @ by_actions + cost.a @ own
@@ -220,10 +180,3 @@ def _dense_model(problem: Problem, model: LinearModel, cost: Quadratic) -> tuple
 def _cost_of_actions(problem: Problem) -> Callable[[jax.Array], jax.Array]:
     cost = problem.objective.cost
     return lambda actions: total_cost(problem.dynamics, cost, problem.state, actions, problem.weights)
-
-
-def bounds(problem: Problem) -> tuple[jax.Array, jax.Array]:
-    """(T, A) twice: by how much each action may change; never excludes zero, even if rounding would."""
-    lower = jnp.minimum(-problem.limit[None] - problem.actions, 0.0)
-    upper = jnp.maximum(problem.limit[None] - problem.actions, 0.0)
-    return lower, upper

@@ -1,4 +1,4 @@
-"""Following a direction: a backtracking line search on the simulator that may answer "no step".
+"""A backtracking line search along a direction, on the simulator, that may answer "no step".
 
 It starts from the present cost, halves the step until the cost falls (a cost that is not finite never
 does), and keeps the old actions if no step is worth its rounding. So no trajectory ever gets worse.
@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from pods_jax.trajopt.directions import Direction, Problem
+from pods_jax.trajopt.directions import Direction
+from pods_jax.trajopt.problem import Problem
 
 MAX_HALVINGS = 14
 
@@ -45,14 +46,14 @@ def line_search(problem: Problem, direction: Direction, cost: jax.Array) -> Line
 
 def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> LineSearchResult:
     def advance(state, inputs):
-        action, old_start, change, gains, weight = inputs
-        action = action + step_size * change
+        action, old_start, step, gains, weight = inputs
+        action = action + step_size * step
         if direction.closed_loop:
             action = action + gains @ (state - old_start)
         action = jnp.clip(action, -problem.limit, problem.limit)
         state = problem.dynamics(state, action)
         return state, (action, state, weight * problem.objective.cost(state, action))
 
-    inputs = (problem.actions, problem.starts, direction.change, direction.gains, problem.weights)
+    inputs = (problem.actions, problem.step_starts, direction.step, direction.gains, problem.weights)
     actions, states, costs = jax.lax.scan(advance, problem.state, inputs)[1]
     return LineSearchResult(actions, states, jnp.sum(costs), step_size, jnp.asarray(1, jnp.int32))

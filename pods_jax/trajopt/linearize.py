@@ -16,10 +16,10 @@ from pods_jax.trajopt.objective import Dynamics
 class LinearModel(Protocol):
     """The derivative of one step, a pytree."""
 
-    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def transpose_product(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
         """From derivatives by s', (n, c), to those by s and a: A' by_next (n, c), B' by_next (A, c)."""
 
-    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+    def product(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """From derivatives of s and a, (n, c) and (A, c), to those of s': A by_state + B by_action (n, c)."""
 
 
@@ -30,11 +30,11 @@ class Linearization:
     A: jax.Array  # (n, n)
     B: jax.Array  # (n, A)
 
-    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def transpose_product(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
         """See LinearModel."""
         return self.A.T @ by_next, self.B.T @ by_next
 
-    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+    def product(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """See LinearModel."""
         return self.A @ by_state + self.B @ by_action
 

@@ -6,7 +6,7 @@ is v_t(ds) = p'ds + 1/2 ds'P ds with, at each step backwards, M = P_{t+1} + c_ss
     Q_aa = c_aa + B'MB + c_as B + (c_as B)'      Q_as = (B'M + c_as) A      Q_ss = A'MA
     Q_a  = c_a + B'm                             Q_s  = A'm.
 
-The change k minimises 1/2 k'Q_aa k + Q_a'k within the limits; the gains K solve
+The step k minimises 1/2 k'Q_aa k + Q_a'k within the limits; the gains K solve
 Q_aa K = -Q_as on the actions that no limit holds and vanish on the others (Tassa, Mansard & Todorov, 2014).
 """
 
@@ -25,55 +25,55 @@ from pods_jax.trajopt.objective import Quadratic
 
 @struct.dataclass
 class Feedback:
-    """What to change and how to react: da_t = change_t + gains_t ds_t."""
+    """A step of the actions and the reaction to deviations: da_t = step_t + gains_t ds_t."""
 
-    change: jax.Array  # (T, A)
+    step: jax.Array  # (T, A)
     gains: jax.Array  # (T, A, n)
-    curvature: jax.Array  # (T, A, A), Q_aa
-    slope: jax.Array  # () derivative of the cost along the change, at most 0
+    action_hessian: jax.Array  # (T, A, A), Q_aa
+    slope: jax.Array  # () derivative of the cost along the step, at most 0
 
 
 def solve_lqr(
     model: LinearModel,
-    steps: Any,
+    stages: Any,
     lower: jax.Array,
     upper: jax.Array,
     damping: float | jax.Array = 0.0,
     quadratize: Callable[[Any], Quadratic] = lambda cost: cost,
 ) -> Feedback:
-    """The backward pass; leaves of `model` and `steps` have a leading T, lower and upper (T, A) bound the change.
+    """The backward pass; leaves of `model` and `stages` have a leading T, lower and upper (T, A) bound the step.
 
-    quadratize: the cost of a step, from what `steps` says of it. (n, n) numbers for each step are better not kept.
+    quadratize: the cost of a time step, from what `stages` says of it. (n, n) numbers for each are better not kept.
     """
     num_actions = lower.shape[1]
     identity = jnp.eye(num_actions, dtype=lower.dtype)
 
     def backward(carry, inputs):
         P, p = carry
-        model, step, lower, upper = inputs
-        cost = quadratize(step)
-        Q_ss, Q_as, Q_aa, Q_s, Q_a = _pull_back(model, cost, P + cost.ss, p + cost.s)
+        model, stage, lower, upper = inputs
+        cost = quadratize(stage)
+        Q_ss, Q_as, Q_aa, Q_s, Q_a = _backwards_through(model, cost, P + cost.ss, p + cost.s)
         damped = Q_aa + damping * identity
         solution = minimize_in_box(damped, Q_a, lower, upper)
-        change = solution.x
+        step = solution.x
         gains = _gains(damped, Q_as, solution.free)
         P = Q_ss + linalg.product(gains.T, Q_aa @ gains + 2 * Q_as)  # its symmetric part is what counts
-        p = Q_s + gains.T @ (Q_aa @ change + Q_a) + Q_as.T @ change
-        return ((P + P.T) / 2, p), Feedback(change, gains, Q_aa, Q_a @ change)
+        p = Q_s + gains.T @ (Q_aa @ step + Q_a) + Q_as.T @ step
+        return ((P + P.T) / 2, p), Feedback(step, gains, Q_aa, Q_a @ step)
 
-    gradient = jax.eval_shape(lambda steps: jax.vmap(quadratize)(steps).s, steps)
+    gradient = jax.eval_shape(lambda stages: jax.vmap(quadratize)(stages).s, stages)
     size = gradient.shape[1]
     start = (jnp.zeros((size, size), gradient.dtype), jnp.zeros(size, gradient.dtype))
-    feedback = jax.lax.scan(backward, start, (model, steps, lower, upper), reverse=True)[1]
+    feedback = jax.lax.scan(backward, start, (model, stages, lower, upper), reverse=True)[1]
     return feedback.replace(slope=jnp.sum(feedback.slope))
 
 
-def _pull_back(model: LinearModel, cost: Quadratic, M: jax.Array, m: jax.Array) -> tuple[jax.Array, ...]:
+def _backwards_through(model: LinearModel, cost: Quadratic, M: jax.Array, m: jax.Array) -> tuple[jax.Array, ...]:
     """(Q_ss, Q_as, Q_aa, Q_s, Q_a) of one step from the cost to go (M, m) in its next state."""
     num_actions = cost.aa.shape[0]
-    AM, BM = model.pull_back(M)  # A'M and B'M, whose transposes are MA and MB
-    Q_ss, _ = model.pull_back(AM.T)
-    by_state, by_action = model.pull_back(jnp.concatenate([BM.T, cost.as_.T, m[:, None]], axis=1))
+    AM, BM = model.transpose_product(M)  # A'M and B'M, whose transposes are MA and MB
+    Q_ss, _ = model.transpose_product(AM.T)
+    by_state, by_action = model.transpose_product(jnp.concatenate([BM.T, cost.as_.T, m[:, None]], axis=1))
     AMB, coupling_s, Q_s = jnp.split(by_state, [num_actions, 2 * num_actions], axis=1)
     BMB, coupling_a, Bm = jnp.split(by_action, [num_actions, 2 * num_actions], axis=1)
     Q_aa = cost.aa + BMB + coupling_a + coupling_a.T

@@ -20,21 +20,21 @@ def linear_policy(observation):
     return GAIN @ observation
 
 
-def guide_of(env, start, bound, policy=linear_policy):
+def controller_of(env, start, bound, policy=linear_policy):
     lagrangian = Lagrangian(env, policy, PRECISION, start)
     return control_phase(lagrangian, rollout(env, policy, start), jnp.asarray(bound), jnp.asarray(1.0))
 
 
-guides = jax.jit(jax.vmap(guide_of, in_axes=(None, 0, 0)))
+find_controllers = jax.jit(jax.vmap(controller_of, in_axes=(None, 0, 0)))
 
 
 @pytest.fixture(scope="module")
 def near():
-    """Guides of the linear environment for eight bounds of the divergence."""
+    """Controllers of the linear environment for eight bounds of the divergence."""
     env = make_linear()
     starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 8))
     bounds = jnp.geomspace(1e-3, 1e3, 8)
-    return env, starts, bounds, guides(env, starts, bounds)
+    return env, starts, bounds, find_controllers(env, starts, bounds)
 
 
 def trajectory_distribution(env, gains, offsets, covariances, start):
@@ -53,43 +53,45 @@ def trajectory_distribution(env, gains, offsets, covariances, start):
 
 
 def test_the_divergence_keeps_its_bound(near):
-    env, _, bounds, guides = near
-    assert np.all(guides.divergence <= bounds)
-    assert np.all(guides.divergence[:-2] >= 0.5 * bounds[:-2])  # and uses it, where there is something to gain
-    assert env.horizon == guides.actions.shape[1]
+    env, _, bounds, controllers = near
+    assert np.all(controllers.divergence <= bounds)
+    assert np.all(controllers.divergence[:-2] >= 0.5 * bounds[:-2])  # and uses it, where there is something to gain
+    assert env.horizon == controllers.actions.shape[1]
 
 
 def test_the_divergence_is_that_of_the_distributions_of_actions(near):
     """The dynamics are deterministic: KL of trajectories is KL of actions, two Gaussians in T A dimensions."""
-    env, starts, _, guides = near
+    env, starts, _, controllers = near
     for index in range(8):
-        guide = jax.tree.map(lambda leaf, index=index: np.asarray(leaf[index]), guides)
-        began = np.concatenate([starts[index][None], guide.states[:-1, :2]])
-        offsets = guide.actions - np.einsum("tan,tn->ta", guide.gains, began)
-        own = trajectory_distribution(env, guide.gains, offsets, np.linalg.inv(guide.precision), starts[index])
-        same = np.broadcast_to(np.linalg.inv(PRECISION), guide.precision.shape)
+        controller = jax.tree.map(lambda leaf, index=index: np.asarray(leaf[index]), controllers)
+        began = np.concatenate([starts[index][None], controller.states[:-1, :2]])
+        offsets = controller.actions - np.einsum("tan,tn->ta", controller.gains, began)
+        own = trajectory_distribution(
+            env, controller.gains, offsets, np.linalg.inv(controller.precision), starts[index]
+        )
+        same = np.broadcast_to(np.linalg.inv(PRECISION), controller.precision.shape)
         other = trajectory_distribution(
-            env, np.broadcast_to(GAIN, guide.gains.shape), np.zeros_like(offsets), same, starts[index]
+            env, np.broadcast_to(GAIN, controller.gains.shape), np.zeros_like(offsets), same, starts[index]
         )
         relative, lead = np.linalg.solve(other[1], own[1]), own[0] - other[0]
         expected = np.trace(relative) - len(lead) - np.linalg.slogdet(relative)[1]
         expected += lead @ np.linalg.solve(other[1], lead)
-        np.testing.assert_allclose(guide.divergence, expected / 2, rtol=1e-6)
+        np.testing.assert_allclose(controller.divergence, expected / 2, rtol=1e-6)
 
 
 def test_a_wider_bound_never_costs_more_than_the_policy(near):
-    env, starts, _, guides = near
+    env, starts, _, controllers = near
     policy = -jnp.sum(jax.vmap(lambda start: rollout(env, linear_policy, start).reward)(starts), axis=1)
-    assert np.all(guides.cost <= policy)
+    assert np.all(controllers.cost <= policy)
 
 
 def test_without_a_bound_it_reaches_the_optimum_of_the_linear_quadratic_problem():
     env = make_linear()
     start = jnp.array([0.7, -0.4])
-    guide = jax.tree.map(lambda leaf: leaf[0], guides(env, start[None], jnp.array([1e8])))
+    controller = jax.tree.map(lambda leaf: leaf[0], find_controllers(env, start[None], jnp.array([1e8])))
     actions, cost = least_squares(env, start)
-    np.testing.assert_allclose(guide.actions[:, 0], actions, atol=1e-3)
-    np.testing.assert_allclose(guide.cost, cost, rtol=1e-5)
+    np.testing.assert_allclose(controller.actions[:, 0], actions, atol=1e-3)
+    np.testing.assert_allclose(controller.cost, cost, rtol=1e-5)
 
 
 def least_squares(env, start):
@@ -106,10 +108,10 @@ def least_squares(env, start):
     return actions, np.sum((matrix @ actions + right) ** 2)
 
 
-def test_guides_respect_the_action_limits():
+def test_controllers_respect_the_action_limits():
     env = make_linear(limit=0.3)
     starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 8))
-    found = jax.vmap(lambda start: guide_of(env, start, 50.0, lambda s: 0.3 * jnp.tanh(GAIN @ s)))(starts)
+    found = jax.vmap(lambda start: controller_of(env, start, 50.0, lambda s: 0.3 * jnp.tanh(GAIN @ s)))(starts)
     assert np.max(np.abs(found.actions)) <= 0.3
     assert np.any(np.abs(found.actions) == 0.3)
 
@@ -125,11 +127,11 @@ def test_the_bound_is_adjusted_by_what_reached_the_policy():
 def test_the_covariance_has_a_floor_and_ignores_unhealthy_rollouts():
     env = make_linear(limit=2.0)
     core = algorithm.Gps(env, algorithm.validate(algorithm.Config(smallest_deviation=0.1)), None, None)
-    guides = jnp.stack([jnp.full((8, 1, 1), value) for value in (3.0, 5.0, jnp.nan)])
+    precisions = jnp.stack([jnp.full((8, 1, 1), value) for value in (3.0, 5.0, jnp.nan)])
     healthy = jnp.array([True, True, False])
-    np.testing.assert_allclose(core.precision(jnp.eye(1), guides, healthy), [[4.0]])
-    np.testing.assert_allclose(core.precision(jnp.eye(1), 1e9 * guides, healthy), [[25.0]])
-    np.testing.assert_allclose(core.precision(7 * jnp.eye(1), guides, jnp.array([False] * 3)), [[7.0]])
+    np.testing.assert_allclose(core.precision(jnp.eye(1), precisions, healthy), [[4.0]])
+    np.testing.assert_allclose(core.precision(jnp.eye(1), 1e9 * precisions, healthy), [[25.0]])
+    np.testing.assert_allclose(core.precision(7 * jnp.eye(1), precisions, jnp.array([False] * 3)), [[7.0]])
 
 
 @pytest.mark.slow
@@ -170,10 +172,10 @@ def test_the_multiplier_changes_by_a_factor_until_it_is_between_two_bounds():
 
 @pytest.mark.parametrize("first", [1e-2, 1.0, 1e2])
 def test_the_search_for_the_multiplier_takes_few_trajectories_from_either_side(first):
-    """A Lagrangian of a linear environment is settled in few steps, of one trajectory each."""
+    """A Lagrangian of a linear environment is minimised in few steps, of one trajectory each."""
     env, bound = make_linear(), jnp.asarray(1.0)
     start = jnp.array([0.7, -0.4])
     lagrangian = Lagrangian(env, linear_policy, PRECISION, start)
-    guide = control_phase(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
-    assert 0.7 * bound <= guide.divergence <= bound
-    assert guide.num_trials <= 8, guide.num_trials  # 12, where it begins again at the weakest
+    controller = control_phase(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
+    assert 0.7 * bound <= controller.divergence <= bound
+    assert controller.num_trials <= 8, controller.num_trials  # 12, where it begins again at the weakest

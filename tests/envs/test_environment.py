@@ -292,7 +292,7 @@ class TestEverySystem:
 
         def linearization():
             model = env.linearize(state, action, env.step(state, action))
-            return np.concatenate(model.pull_back(np.eye(point.size - action.size))).T
+            return np.concatenate(model.transpose_product(np.eye(point.size - action.size))).T
 
         return lambda vector: ravel_pytree(env.step(*unravel(vector)))[0], point, linearization
 

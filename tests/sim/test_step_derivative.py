@@ -81,11 +81,13 @@ def test_it_is_the_derivative_by_forward_mode(system):
     expected = jax.jit(functools.partial(trajopt.linearize, dynamics))(start, action)
     model = jax.jit(sim.linearize)(system, state, action, after)
     size, identity = start.size, np.eye(start.size + action.size)
-    by_state, by_action = jax.jit(lambda model, by_next: model.pull_back(by_next))(model, identity[:size, :size])
+    by_state, by_action = jax.jit(lambda model, by_next: model.transpose_product(by_next))(
+        model, identity[:size, :size]
+    )
     tolerance = {"rtol": 1e-9, "atol": 1e-9 * np.max(np.abs(expected.A))}
     np.testing.assert_allclose(by_state, expected.A.T, **tolerance)
     np.testing.assert_allclose(by_action, expected.B.T, **tolerance)
-    forward = jax.jit(lambda model, *columns: model.push_forward(*columns))(model, identity[:size], identity[size:])
+    forward = jax.jit(lambda model, *columns: model.product(*columns))(model, identity[:size], identity[size:])
     np.testing.assert_allclose(forward, np.concatenate([expected.A, expected.B], axis=1), **tolerance)
 
 

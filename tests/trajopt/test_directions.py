@@ -23,6 +23,7 @@ from pods_jax.trajopt import (
     simulate,
     total_cost,
 )
+from pods_jax.trajopt import problem as problems
 from pods_jax.trajopt.linearize import Linearization
 
 SECOND_ORDER = ["gauss_newton", "riccati", "newton"]
@@ -161,7 +162,7 @@ def test_one_second_order_step_solves_the_linear_quadratic_problem(method):
 def test_a_first_order_step_follows_the_gradient_of_the_linear_quadratic_problem():
     problem, value, J = linear_quadratic()
     direction = find("first_order", problem)
-    np.testing.assert_allclose(direction.change.reshape(-1), -2 * J.T @ value, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(direction.step.reshape(-1), -2 * J.T @ value, rtol=1e-10, atol=1e-12)
     after = follow_compiled(problem, direction, jnp.sum(value**2))
     best = np.sum((value - J @ np.linalg.lstsq(J, value, rcond=None)[0]) ** 2)
     assert best < float(after.cost) < np.sum(value**2)
@@ -174,7 +175,7 @@ def test_the_hessian_of_a_linear_quadratic_problem_is_exact_and_damping_is_added
         hessian = 2 * J.T @ J + damping * np.eye(J.shape[1])
         step = np.linalg.solve(hessian, -2 * J.T @ value)
         direction = find(method, problem, damping)
-        np.testing.assert_allclose(direction.change.reshape(-1), step, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(direction.step.reshape(-1), step, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(direction.slope, 2 * step @ J.T @ value, rtol=1e-9)
 
 
@@ -190,7 +191,7 @@ def test_it_descends_within_the_limits(name, method, limit):
     assert np.all(np.abs(after.actions) <= limit)
     np.testing.assert_allclose(after.cost, swings(name).cost(after.actions), rtol=1e-12)
     if method != "first_order":
-        assert np.all(np.abs(problem.actions + direction.change) <= limit * (1 + 1e-15))
+        assert np.all(np.abs(problem.actions + direction.step) <= limit * (1 + 1e-15))
 
 
 def test_first_order_is_the_gradient_and_asks_for_no_reaction(swing):
@@ -199,16 +200,16 @@ def test_first_order_is_the_gradient_and_asks_for_no_reaction(swing):
     axes = step * np.eye(swing.actions.size).reshape(-1, *swing.shape)
     differences = [swing.cost(swing.actions + axis) - swing.cost(swing.actions - axis) for axis in axes]
     gradient = np.reshape(differences, swing.shape) / (2 * step)
-    np.testing.assert_allclose(-direction.change, gradient, rtol=1e-6, atol=1e-6 * np.max(np.abs(gradient)))
+    np.testing.assert_allclose(-direction.step, gradient, rtol=1e-6, atol=1e-6 * np.max(np.abs(gradient)))
     np.testing.assert_allclose(direction.slope, -np.sum(gradient**2), rtol=1e-6)
     assert not np.any(direction.gains)
     identity = np.broadcast_to(np.eye(swing.shape[1]), (*swing.shape, swing.shape[1]))
-    np.testing.assert_array_equal(direction.curvature, identity)
+    np.testing.assert_array_equal(direction.action_hessian, identity)
 
 
 def test_forward_and_reverse_derivatives_of_the_cost_agree(swing):
     value, J = swing.dense
-    reverse = -np.asarray(find("first_order", swing.problem(FAR)).change).reshape(-1)
+    reverse = -np.asarray(find("first_order", swing.problem(FAR)).step).reshape(-1)
     forward = 2 * J.T @ value
     np.testing.assert_allclose(forward, reverse, rtol=1e-10, atol=1e-10 * np.max(np.abs(reverse)))
 
@@ -219,25 +220,25 @@ def test_dense_and_riccati_steps_agree_without_active_limits(swing):
     A, B = swing.linearization
     ds, rolled = np.zeros(swing.state.size), []
     for t in range(swing.shape[0]):
-        rolled.append(np.asarray(riccati.change[t]) + np.asarray(riccati.gains[t]) @ ds)
+        rolled.append(np.asarray(riccati.step[t]) + np.asarray(riccati.gains[t]) @ ds)
         ds = A[t] @ ds + B[t] @ rolled[-1]
-    np.testing.assert_allclose(dense.change, rolled, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(dense.step, rolled, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(dense.slope, riccati.slope, rtol=1e-9)
     np.testing.assert_allclose(dense.gains, riccati.gains, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(dense.curvature, riccati.curvature, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(dense.action_hessian, riccati.action_hessian, rtol=1e-9, atol=1e-9)
 
 
 def test_the_unlimited_dense_step_is_the_least_squares_solution(swing):
     value, J = swing.dense
     step = -np.linalg.lstsq(J, value, rcond=None)[0]
     direction = find("gauss_newton", swing.problem(FAR))
-    np.testing.assert_allclose(direction.change.reshape(-1), step, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(direction.step.reshape(-1), step, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(direction.slope, 2 * step @ J.T @ value, rtol=1e-9)
 
 
 def test_the_limited_dense_step_satisfies_the_kkt_conditions(swing):
     value, J = swing.dense
-    step = np.asarray(find("gauss_newton", swing.problem(NEAR)).change).reshape(-1)
+    step = np.asarray(find("gauss_newton", swing.problem(NEAR)).step).reshape(-1)
     actions = np.asarray(swing.actions).reshape(-1)
     lower, upper = -NEAR - actions, NEAR - actions
     gradient = 2 * J.T @ (value + J @ step)
@@ -277,7 +278,7 @@ def test_newton_uses_the_exact_hessian_with_absolute_eigenvalues(shaken):
     expected = -vectors @ ((vectors.T @ gradient) / np.abs(eigenvalues))
     direction = find("newton", swing.problem(FAR))
     tolerance = 1e-5 * np.max(np.abs(expected))
-    np.testing.assert_allclose(direction.change.reshape(-1), expected, rtol=1e-5, atol=tolerance)
+    np.testing.assert_allclose(direction.step.reshape(-1), expected, rtol=1e-5, atol=tolerance)
     np.testing.assert_allclose(direction.slope, gradient @ expected, rtol=1e-5)
 
 
@@ -306,8 +307,8 @@ def test_conjugate_gradients_find_about_what_the_dense_hessian_gives(limit):
     problem = problem.replace(
         actions=jnp.clip(problem.actions, -limit / 2, limit / 2), limit=jnp.full_like(problem.limit, limit)
     )
-    hessian, gradient = directions._dense_model(problem, *directions.models(problem))
-    times, found = conjugate.hessian_and_gradient(*directions.models(problem), damping=0.1)
+    hessian, gradient = directions._dense_model(problem, *problems.models(problem))
+    times, found = conjugate.hessian_and_gradient(*problems.models(problem), damping=0.1)
     columns = np.random.default_rng(0).normal(size=(*problem.actions.shape, 3))
     expected = (hessian + 0.1 * np.eye(gradient.size)) @ columns.reshape(-1, 3)
     np.testing.assert_allclose(times(columns).reshape(-1, 3), expected, rtol=1e-10, atol=1e-10)
@@ -315,10 +316,10 @@ def test_conjugate_gradients_find_about_what_the_dense_hessian_gives(limit):
 
     def decrease(method):
         direction = find(method, problem)
-        change = direction.change.reshape(-1)
-        assert np.all(np.abs(problem.actions + direction.change) <= limit * (1 + 1e-12))
-        np.testing.assert_allclose(direction.slope, gradient @ change, rtol=1e-8)
-        return -(gradient @ change + change @ hessian @ change / 2)
+        step = direction.step.reshape(-1)
+        assert np.all(np.abs(problem.actions + direction.step) <= limit * (1 + 1e-12))
+        np.testing.assert_allclose(direction.slope, gradient @ step, rtol=1e-8)
+        return -(gradient @ step + step @ hessian @ step / 2)
 
     assert decrease("conjugate_gradient") >= 0.999 * decrease("gauss_newton") > 0
 

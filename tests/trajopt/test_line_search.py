@@ -48,11 +48,11 @@ cost_of = jax.jit(lambda problem, actions: total_cost(dynamics, OBJECTIVE.cost, 
 follow_compiled = jax.jit(line_search)
 
 
-def make_direction(change, slope, gains=None):
+def make_direction(step, slope, gains=None):
     identity = jnp.broadcast_to(jnp.eye(ACTION_SIZE), (HORIZON, ACTION_SIZE, ACTION_SIZE))
     closed_loop = gains is not None
     gains = jnp.zeros((HORIZON, ACTION_SIZE, STATE_SIZE)) if gains is None else gains
-    return Direction(jnp.asarray(change), gains, identity, jnp.asarray(slope), closed_loop)
+    return Direction(jnp.asarray(step), gains, identity, jnp.asarray(slope), closed_loop)
 
 
 @pytest.mark.parametrize("closed_loop", [False, True])
@@ -64,12 +64,12 @@ def make_direction(change, slope, gains=None):
     magnitude=st.floats(1e-3, 1e3),
 )
 def test_it_never_ends_worse_or_broken_or_beyond_the_limits(closed_loop, seed, threshold, kind, limit, magnitude):
-    """Whatever the direction promises: a random change with a slope that says it descends."""
+    """Whatever the direction promises: a random step with a slope that says it descends."""
     problem = make_problem(seed, threshold, kind, limit)
     random = np.random.default_rng([seed, 1])
     gains = jnp.asarray(random.normal(size=(HORIZON, ACTION_SIZE, STATE_SIZE))).at[:, :, 2:].set(0.0)
-    change = magnitude * random.normal(size=(HORIZON, ACTION_SIZE))
-    direction = make_direction(change, -1.0, gains if closed_loop else None)
+    step = magnitude * random.normal(size=(HORIZON, ACTION_SIZE))
+    direction = make_direction(step, -1.0, gains if closed_loop else None)
     before = cost_of(problem, problem.actions)
     after = follow_compiled(problem, direction, before)
     assert float(after.cost) <= float(before)
@@ -94,8 +94,8 @@ def test_true_directions_find_something_better_next_to_a_cliff(find, seed, thres
     assert np.all(np.abs(after.actions) <= threshold)
 
 
-@pytest.mark.parametrize(("change", "step_size"), [(-1.5, 1.0), (-3.0, 0.5), (-5.0, 0.25), (-12.0, 0.125)])
-def test_it_takes_the_longest_step_that_improves(change, step_size):
+@pytest.mark.parametrize(("step", "step_size"), [(-1.5, 1.0), (-3.0, 0.5), (-5.0, 0.25), (-12.0, 0.125)])
+def test_it_takes_the_longest_step_that_improves(step, step_size):
     """The cost of one action is (1 + action)^2, and the action is zero."""
     problem = Problem(
         dynamics=lambda state, action: state + action,
@@ -108,23 +108,23 @@ def test_it_takes_the_longest_step_that_improves(change, step_size):
         limit=jnp.full(1, 100.0),
     )
     ones = jnp.ones((1, 1, 1))
-    direction = Direction(jnp.full((1, 1), change), 0 * ones, ones, jnp.asarray(2 * change), closed_loop=False)
+    direction = Direction(jnp.full((1, 1), step), 0 * ones, ones, jnp.asarray(2 * step), closed_loop=False)
     after = line_search(problem, direction, jnp.ones(()))
     assert float(after.step_size) == step_size
-    np.testing.assert_allclose(after.actions, [[step_size * change]])
-    np.testing.assert_allclose(after.cost, (1 + step_size * change) ** 2)
+    np.testing.assert_allclose(after.actions, [[step_size * step]])
+    np.testing.assert_allclose(after.cost, (1 + step_size * step) ** 2)
 
 
 def test_it_applies_the_gains_to_the_deviation_from_the_old_states():
     problem = make_problem(3)
     random = np.random.default_rng(0)
     gains = jnp.asarray(random.normal(size=(HORIZON, ACTION_SIZE, STATE_SIZE))).at[:, :, 2:].set(0.0)
-    change = 0.01 * random.normal(size=(HORIZON, ACTION_SIZE))
-    after = follow_compiled(problem, make_direction(change, -1.0, gains), jnp.asarray(1e9))
+    step = 0.01 * random.normal(size=(HORIZON, ACTION_SIZE))
+    after = follow_compiled(problem, make_direction(step, -1.0, gains), jnp.asarray(1e9))
     state = problem.state
     old_starts = [problem.state, *problem.states[:-1]]
     for t in range(HORIZON):
-        action = problem.actions[t] + change[t] + gains[t] @ (state - old_starts[t])
+        action = problem.actions[t] + step[t] + gains[t] @ (state - old_starts[t])
         np.testing.assert_allclose(after.actions[t], action, rtol=1e-12)
         state = dynamics(state, action)
 
@@ -149,10 +149,10 @@ def test_no_step_along_an_ascent_direction(problem):
     no_step(follow_compiled(problem, make_direction(-tiny, 1.0), before), problem, before)
 
 
-@pytest.mark.parametrize(("change", "slope"), [(np.nan, -1.0), (0.1, np.nan), (np.nan, np.nan)])
-def test_no_step_along_a_direction_that_is_not_finite(problem, change, slope):
+@pytest.mark.parametrize(("step", "slope"), [(np.nan, -1.0), (0.1, np.nan), (np.nan, np.nan)])
+def test_no_step_along_a_direction_that_is_not_finite(problem, step, slope):
     before = cost_of(problem, problem.actions)
-    direction = make_direction(np.full((HORIZON, ACTION_SIZE), change), slope)
+    direction = make_direction(np.full((HORIZON, ACTION_SIZE), step), slope)
     no_step(follow_compiled(problem, direction, before), problem, before)
 
 

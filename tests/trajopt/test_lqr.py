@@ -63,7 +63,7 @@ class Toy:
         ds = np.zeros(STATE_SIZE) if ds is None else ds
         actions, cost = [], 0.0
         for t in range(HORIZON):
-            da = step_size * np.asarray(feedback.change[t]) + np.asarray(feedback.gains[t]) @ ds
+            da = step_size * np.asarray(feedback.step[t]) + np.asarray(feedback.gains[t]) @ ds
             ds = self.A[t] @ ds + self.B[t] @ da
             actions.append(da)
             cost += np.sum((self.C[t] @ ds + self.D[t] @ da + self.e[t]) ** 2)
@@ -94,21 +94,21 @@ def test_gains_are_the_derivative_of_the_optimal_action_by_the_state(toy, start)
     feedback = solve(toy.model(), toy.cost(), -FAR, FAR)
     differences = np.stack([first_action(axis / 2) - first_action(-axis / 2) for axis in np.eye(STATE_SIZE)], axis=1)
     np.testing.assert_allclose(feedback.gains[start], differences, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(feedback.change[start], first_action(np.zeros(STATE_SIZE)), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(feedback.step[start], first_action(np.zeros(STATE_SIZE)), rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("start", [0, 2, HORIZON - 1])
-def test_curvature_is_the_schur_complement_of_the_dense_hessian(toy, start):
+def test_the_action_hessian_is_the_schur_complement_of_the_dense_hessian(toy, start):
     """How the cost curves along one action while all later ones react optimally."""
     J, _, _ = toy.dense(start)
     H = 2 * J.T @ J
     own, later = slice(0, ACTION_SIZE), slice(ACTION_SIZE, None)
     schur = H[own, own] - H[own, later] @ np.linalg.solve(H[later, later], H[later, own])
     feedback = solve(toy.model(), toy.cost(), -FAR, FAR)
-    np.testing.assert_allclose(feedback.curvature[start], schur, rtol=1e-9)
+    np.testing.assert_allclose(feedback.action_hessian[start], schur, rtol=1e-9)
 
 
-def test_slope_is_the_derivative_of_the_cost_along_the_change(toy):
+def test_slope_is_the_derivative_of_the_cost_along_the_step(toy):
     feedback = solve(toy.model(), toy.cost(), -FAR, FAR)
     step = 1e-4
     difference = toy.follow(feedback, step_size=step)[1] - toy.follow(feedback, step_size=-step)[1]
@@ -119,8 +119,8 @@ def test_slope_is_the_derivative_of_the_cost_along_the_change(toy):
 @pytest.mark.parametrize("limit", [0.02, 0.1, 0.3])
 def test_changes_stay_within_their_limits_and_improve(toy, limit):
     feedback = solve(toy.model(), toy.cost(), np.full(SHAPE, -limit), np.full(SHAPE, limit))
-    assert np.all(np.abs(feedback.change) <= limit)
-    assert np.any(np.abs(feedback.change) == limit)
+    assert np.all(np.abs(feedback.step) <= limit)
+    assert np.any(np.abs(feedback.step) == limit)
     assert float(feedback.slope) < 0
     assert toy.follow(feedback)[1] < np.sum(toy.e**2)
 
@@ -131,13 +131,13 @@ def test_the_last_change_solves_its_own_limited_problem(toy):
     limit = 0.05
     feedback = solve(toy.model(), toy.cost(), np.full(SHAPE, -limit), np.full(SHAPE, limit))
     expected = lsq_linear(J, -e, (-limit, limit), method="bvls", tol=1e-14).x
-    np.testing.assert_allclose(feedback.change[-1], expected, atol=1e-10)
+    np.testing.assert_allclose(feedback.step[-1], expected, atol=1e-10)
 
 
 def test_actions_at_a_limit_do_not_react(toy):
     limit = 0.1
     feedback = solve(toy.model(), toy.cost(), np.full(SHAPE, -limit), np.full(SHAPE, limit))
-    held = np.abs(feedback.change) == limit
+    held = np.abs(feedback.step) == limit
     assert np.any(held)
     assert not np.any(np.asarray(feedback.gains)[held])
     assert np.all(np.any(np.asarray(feedback.gains)[~held], axis=-1))
@@ -152,21 +152,21 @@ def test_an_action_held_at_a_limit_leaves_the_gains_of_the_others_optimal(toy):
     free = np.arange(J.shape[1]) != 2 * ACTION_SIZE
     reaction = np.linalg.lstsq(J[:, free], -F, rcond=None)[0]
     np.testing.assert_allclose(feedback.gains[0], reaction[:ACTION_SIZE], rtol=1e-9, atol=1e-11)
-    change = np.linalg.lstsq(J[:, free], -e, rcond=None)[0]
-    np.testing.assert_allclose(toy.follow(feedback)[0].reshape(-1)[free], change, rtol=1e-9, atol=1e-11)
+    step = np.linalg.lstsq(J[:, free], -e, rcond=None)[0]
+    np.testing.assert_allclose(toy.follow(feedback)[0].reshape(-1)[free], step, rtol=1e-9, atol=1e-11)
 
 
-def test_damping_shortens_the_change_and_leaves_the_curvature_that_of_the_cost(toy):
+def test_damping_shortens_the_step_and_leaves_the_action_hessian_that_of_the_cost(toy):
     """Damping of the last step is the dense problem with damping / 2 |da|^2 added to the cost."""
     damping = 10.0
     plain = solve(toy.model(), toy.cost(), -FAR, FAR)
     damped = solve(toy.model(), toy.cost(), -FAR, FAR, damping)
     J, F, e = toy.dense(HORIZON - 1)
     matrix = 2 * J.T @ J + damping * np.eye(ACTION_SIZE)
-    np.testing.assert_allclose(damped.change[-1], np.linalg.solve(matrix, -2 * J.T @ e), rtol=1e-10)
+    np.testing.assert_allclose(damped.step[-1], np.linalg.solve(matrix, -2 * J.T @ e), rtol=1e-10)
     np.testing.assert_allclose(damped.gains[-1], np.linalg.solve(matrix, -2 * J.T @ F), rtol=1e-10)
-    np.testing.assert_allclose(damped.curvature[-1], plain.curvature[-1], rtol=1e-12)
-    assert np.linalg.norm(damped.change) < np.linalg.norm(plain.change)
+    np.testing.assert_allclose(damped.action_hessian[-1], plain.action_hessian[-1], rtol=1e-12)
+    assert np.linalg.norm(damped.step) < np.linalg.norm(plain.step)
     assert np.sum(toy.e**2) > toy.follow(damped)[1] > toy.follow(plain)[1]
 
 
@@ -175,5 +175,5 @@ def test_damping_makes_actions_that_cost_nothing_solvable():
     toy.D[:] = 0
     toy.B[:] = 0
     feedback = solve(toy.model(), toy.cost(), -FAR, FAR, 1e-3)
-    assert not np.any(feedback.change)
+    assert not np.any(feedback.step)
     assert not np.any(feedback.gains)

@@ -1,15 +1,15 @@
 """GPS: mirror-descent guided policy search (Montgomery & Levine 2016) with the true dynamics.
 
-An epoch has two phases. The control phase (`control.py`) finds, for each of k sampled initial states, the best
+An epoch has two phases. The control phase (`control_phase.py`) finds, for each of k sampled initial states, the best
 linear feedback whose divergence from the policy is bounded. The supervised phase fits the policy to all of them: it
 minimises the policy's divergence from the feedback in the states that the policy visits, by the regression of PODS,
 
     1/2 sum_t (pi(s_t) - target_t)' Sigma_t^-1 (pi(s_t) - target_t),    target_t = clip(a_t + K_t (s_t - s-bar_t)),
 
 and sets the policy's precision to the mean of the Sigma_t^-1, up to a limit: without one the policy becomes sure of
-itself before it is good, and a guide near a sure policy goes nowhere. The bound is adjusted from epoch to epoch: it
-is multiplied by predicted / (2 (predicted - actual)), the first being by how much the guides are better than the
-policy and the second by how much the fitted policy is, on the same initial states.
+itself before it is good, and a controller near a sure policy goes nowhere. The bound is adjusted from epoch to
+epoch: it is multiplied by predicted / (2 (predicted - actual)), the first being by how much the controllers are
+better than the policy and the second by how much the fitted policy is, on the same initial states.
 """
 
 import dataclasses
@@ -36,10 +36,10 @@ from pods_jax.rollouts import rollout
 from pods_jax.thresholds import MAX_CACHED_NUMBERS
 from pods_jax.types import Key, Metrics, Policy
 
-SMALLEST_FACTOR, LARGEST_FACTOR = 0.1, 5.0
+MIN_BOUND_FACTOR, MAX_BOUND_FACTOR = 0.1, 5.0
 """Between which the bound changes from one epoch to the next."""
 
-LARGEST_BOUND = 100.0
+MAX_BOUND_RATIO = 100.0
 """The bound never exceeds its first value times this, nor falls below its first value divided by it."""
 
 
@@ -51,7 +51,7 @@ class Config:
     bound: float = 1.0  # KL of a step, in the first epoch
     deviation: float = 0.5  # standard deviation of the first policy's actions, in units of the action limits
     smallest_deviation: float = 0.1  # below which it does not fall
-    improved_share: float = 0.5  # weight of the states of the guides in the regression, beside those of the policy
+    improved_share: float = 0.5  # of the weight in the regression, what goes to the states of the controllers
     hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
     learning_rate: float = 1e-2  # of Adam in the first epoch
     halved_after: float = 10.0  # epochs; the learning rate falls as 1 / (1 + epoch / halved_after), 0: it stays
@@ -113,60 +113,61 @@ class Gps:
         config, env = self.config, self.env
         key, key_states, key_fit = jax.random.split(state.key, 3)
         begin = sample_states(env, key_states, config.batch_size)
-        guide_one = partial(self.guide_one, state)
+        control_one = partial(self.control_one, state)
         # Control phases differ in length, and those of a chunk wait for the longest: on a CPU each is alone.
-        samples, guides, costs, healthy = chunking.in_chunks(guide_one, begin, MAX_CACHED_NUMBERS, config.chunk_size)
+        found = chunking.in_chunks(control_one, begin, MAX_CACHED_NUMBERS, config.chunk_size)
+        samples, controllers, costs, healthy = found
         learner, losses = self.fit(state.learner, flatten_samples(samples, healthy), key_fit)
         after = -self.actor.returns(learner.average, begin)
 
         def mean(values):
             return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
 
-        predicted, actual = mean(costs - guides.cost), mean(costs - after)
+        predicted, actual = mean(costs - controllers.cost), mean(costs - after)
         metrics = {
             "value": -mean(costs),
-            "value_improved": -mean(guides.cost),
+            "value_improved": -mean(controllers.cost),
             "value_fitted": -mean(after),
             "bound": state.bound,
-            "divergence": mean(guides.divergence) / env.horizon,
-            "largest_divergence": jnp.max(jnp.where(healthy, guides.divergence, 0.0)) / env.horizon,
-            "multiplier": jnp.exp(mean(jnp.log(guides.multiplier))),
+            "divergence": mean(controllers.divergence) / env.horizon,
+            "largest_divergence": jnp.max(jnp.where(healthy, controllers.divergence, 0.0)) / env.horizon,
+            "multiplier": jnp.exp(mean(jnp.log(controllers.multiplier))),
             "deviation": jnp.exp(-jnp.linalg.slogdet(state.precision)[1] / (2 * env.action_size)),
             "fit_loss_before": losses[0],
             "fit_loss": losses[-1],
             "unhealthy_rollouts": jnp.sum(~healthy),
-            "environment_steps": env.horizon * (2 * config.batch_size + jnp.sum(guides.num_trials)),
+            "environment_steps": env.horizon * (2 * config.batch_size + jnp.sum(controllers.num_trials)),
         }
         return TrainState(
             learner=learner,
-            precision=self.precision(state.precision, guides.precision, healthy),
+            precision=self.precision(state.precision, controllers.precision, healthy),
             bound=self.adjusted(state.bound, predicted, actual),
             multiplier=jnp.where(jnp.any(healthy), metrics["multiplier"], state.multiplier),
             key=key,
         ), metrics
 
-    def guide_one(self, state: TrainState, start: State) -> tuple[Samples, LocalController, jax.Array, jax.Array]:
-        """From `start`: what to learn, the guide, the policy's own cost, and whether it is all healthy."""
+    def control_one(self, state: TrainState, start: State) -> tuple[Samples, LocalController, jax.Array, jax.Array]:
+        """From `start`: what to learn, the controller, the policy's own cost, and whether it is all healthy."""
         policy, unravel = self.policy(state), ravel_pytree(start)[1]
         visited = rollout(self.env, policy, start)
         with jax.default_matmul_precision("highest"):
             lagrangian = Lagrangian(self.env, policy, state.precision, start)
-            guide = control_phase(lagrangian, visited, state.bound * self.env.horizon, state.multiplier)
+            controller = control_phase(lagrangian, visited, state.bound * self.env.horizon, state.multiplier)
         cost = -jnp.sum(visited.reward)
         better = Improvement(
-            actions=guide.actions,
-            state=jax.vmap(unravel)(guide.states[:, : -self.env.action_size]),
-            value=-guide.cost,
+            actions=controller.actions,
+            state=jax.vmap(unravel)(controller.states[:, : -self.env.action_size]),
+            value=-controller.cost,
             value_before=-cost,
             step_size=jnp.ones_like(cost),
-            gains=guide.gains,
-            curvature=guide.precision,
+            gains=controller.gains,
+            action_hessian=controller.precision,
             slope=jnp.zeros_like(cost),
-            num_trials=guide.num_trials,
+            num_trials=controller.num_trials,
             method="riccati",
         )
         samples = regression_targets(self.env, start, visited, better, "visited_states", self.config.improved_share)
-        return samples, guide, cost, is_healthy(self.env, start, visited, better)
+        return samples, controller, cost, is_healthy(self.env, start, visited, better)
 
     def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
         """The regression of one epoch; the key is consumed."""
@@ -183,10 +184,10 @@ class Gps:
             minibatch_size=config.minibatch_size,
         )
 
-    def precision(self, old: jax.Array, guides: jax.Array, healthy: jax.Array) -> jax.Array:
-        """(A, A) the mean of the guides' precisions (k, T, A, A), as far as the smallest deviation allows."""
-        weights = healthy / jnp.maximum(jnp.sum(healthy), 1) / guides.shape[1]
-        kept = jnp.where(healthy[:, None, None, None], guides, 0.0)
+    def precision(self, old: jax.Array, precisions: jax.Array, healthy: jax.Array) -> jax.Array:
+        """(A, A) the mean of the controllers' precisions (k, T, A, A), as far as the smallest deviation allows."""
+        weights = healthy / jnp.maximum(jnp.sum(healthy), 1) / precisions.shape[1]
+        kept = jnp.where(healthy[:, None, None, None], precisions, 0.0)
         mean = jnp.where(jnp.any(healthy), jnp.einsum("k,ktab->ab", weights, kept), old)
         limit = self.env.action_limit
         scale = limit[:, None] * limit[None]
@@ -198,9 +199,9 @@ class Gps:
         """() the bound of the next epoch."""
         lost = predicted - actual
         tiny = jnp.finfo(bound.dtype).tiny
-        factor = jnp.where(lost > 0, predicted / (2 * jnp.maximum(lost, tiny)), LARGEST_FACTOR)
-        factor = jnp.where(jnp.isfinite(lost), jnp.clip(factor, SMALLEST_FACTOR, LARGEST_FACTOR), SMALLEST_FACTOR)
-        return jnp.clip(bound * factor, self.config.bound / LARGEST_BOUND, self.config.bound * LARGEST_BOUND)
+        factor = jnp.where(lost > 0, predicted / (2 * jnp.maximum(lost, tiny)), MAX_BOUND_FACTOR)
+        factor = jnp.where(jnp.isfinite(lost), jnp.clip(factor, MIN_BOUND_FACTOR, MAX_BOUND_FACTOR), MIN_BOUND_FACTOR)
+        return jnp.clip(bound * factor, self.config.bound / MAX_BOUND_RATIO, self.config.bound * MAX_BOUND_RATIO)
 
 
 def validate(config: Config) -> Config:

@@ -26,11 +26,12 @@ from pods_jax.algorithms.gps.kl_penalty import KlPenalizedModel, penalized
 from pods_jax.envs.environment import Environment, State
 from pods_jax.improvement import objective
 from pods_jax.rollouts import flatten_states, step_starts
-from pods_jax.trajopt import Direction, LinearModel, Problem, directions
+from pods_jax.trajopt import Direction, LinearModel, Problem
 from pods_jax.trajopt.lqr import Feedback, solve_lqr
+from pods_jax.trajopt.problem import bounds, models
 from pods_jax.types import Policy, Trajectory
 
-ENOUGH = 0.7
+MIN_DIVERGENCE_SHARE = 0.7
 """The search for eta ends where the divergence is between this share of the bound and the bound."""
 
 MAX_DUAL_STEPS, MAX_STEPS = 16, 20
@@ -39,13 +40,13 @@ MAX_DUAL_STEPS, MAX_STEPS = 16, 20
 TOLERANCE = 1e-4
 """Iterated LQR has converged when a step lowers the Lagrangian by less than this share of it."""
 
-LARGEST_FACTOR = 10.0
+MAX_MULTIPLIER_FACTOR = 10.0
 """By which eta changes at most from one trial to the next."""
 
-CLOSED = 1.05
-"""The search also ends where its bounds are so near: the divergence is not continuous in eta."""
+MIN_BRACKET_RATIO = 1.05
+"""The search also ends where the bounds of eta are as near as this ratio: the divergence is not continuous in eta."""
 
-SMALLEST_AND_LARGEST = (1e-8, 1e16)
+MIN_MULTIPLIER, MAX_MULTIPLIER = 1e-8, 1e16
 """Between which eta is searched."""
 
 
@@ -99,56 +100,59 @@ class Lagrangian:
             limit=env.action_limit,
         )
 
-    def settle(self, multiplier: jax.Array, actions: jax.Array, states: jax.Array) -> LocalController:
+    def minimize(self, multiplier: jax.Array, actions: jax.Array, states: jax.Array) -> LocalController:
         """The minimum of the Lagrangian that iterated LQR finds from these actions."""
 
         def unfinished(carry):
             _, converged, count, _ = carry
             return ~converged & (count < MAX_STEPS)
 
-        def step(carry):
-            guide, _, count, (actions, states) = carry
+        def advance(carry):
+            controller, _, count, (actions, states) = carry
             problem = self.problem(multiplier, actions, states)
-            models = directions.models(problem)
-            feedback = solve_lqr(*models, *directions.bounds(problem))
-            change = Direction(feedback.change, feedback.gains, feedback.curvature, feedback.slope, closed_loop=True)
+            step_models = models(problem)
+            feedback = solve_lqr(*step_models, *bounds(problem))
+            direction = Direction(
+                feedback.step, feedback.gains, feedback.action_hessian, feedback.slope, closed_loop=True
+            )
             cost = _total(problem)
-            after = trajopt.line_search(problem, change, cost)
-            guide = LocalController(
+            after = trajopt.line_search(problem, direction, cost)
+            controller = LocalController(
                 actions=actions,
                 states=states,
                 gains=feedback.gains[:, :, : -actions.shape[1]],
-                precision=feedback.curvature / multiplier,
+                precision=feedback.action_hessian / multiplier,
                 cost=cost - multiplier * self._penalty(states, actions.shape[1]),
-                divergence=self.divergence(models[0], feedback, states, multiplier),
+                divergence=self.divergence(step_models[0], feedback, states, multiplier),
                 multiplier=multiplier,
-                num_trials=guide.num_trials + after.num_trials,
+                num_trials=controller.num_trials + after.num_trials,
             )
-            # The first step is always taken: many small changes of eta would otherwise change nothing.
+            # The first step is always taken: many small changes of eta would otherwise move nothing.
             converged = (count > 0) & ~(cost - after.cost > TOLERANCE * jnp.abs(cost))
-            return guide, converged, count + 1, (after.actions, after.states)
+            return controller, converged, count + 1, (after.actions, after.states)
 
-        # A guide is linear feedback around the trajectory that it was computed for, so the last step is not taken.
-        start = (nothing(actions, states), jnp.asarray(False), 0, (actions, states))
-        return jax.lax.while_loop(unfinished, step, start)[0]
+        # The feedback is linear around the trajectory that it was computed for, so the last step is not taken.
+        start = (without_feedback(actions, states), jnp.asarray(False), 0, (actions, states))
+        return jax.lax.while_loop(unfinished, advance, start)[0]
 
     def divergence(self, model: Any, feedback: Feedback, states: jax.Array, multiplier: jax.Array) -> jax.Array:
         """() KL(p || pi) of two linear-Gaussian controllers with the same linear dynamics, from the same start.
 
-        model: a NearPolicy of each step.
+        model: the KlPenalizedModel of each step, leaves (T, ...).
         """
         size = model.gains.shape[2]
 
-        def advance(spread, inputs):
-            near, gains, curvature, deviation = inputs
-            precision = curvature / multiplier
-            covariance = linalg.inverse(precision)
-            relative, lead = self.precision @ covariance, gains[:, :size] - near.gains
+        def advance(state_covariance, inputs):
+            model, gains, action_hessian, deviation = inputs
+            gains = gains[:, :size]
+            covariance = linalg.inverse(action_hessian / multiplier)
+            relative, lead = self.precision @ covariance, gains - model.gains
             number = jnp.trace(relative) - gains.shape[0] - jnp.linalg.slogdet(relative)[1]
-            number += deviation @ self.precision @ deviation + jnp.trace(self.precision @ lead @ spread @ lead.T)
-            return _spread(near.model, gains[:, :size], covariance, spread), number / 2
+            number += deviation @ self.precision @ deviation
+            number += jnp.trace(self.precision @ lead @ state_covariance @ lead.T)
+            return _next_covariance(model.model, gains, covariance, state_covariance), number / 2
 
-        inputs = (model, feedback.gains, feedback.curvature, states[:, size:])
+        inputs = (model, feedback.gains, feedback.action_hessian, states[:, size:])
         return jnp.sum(jax.lax.scan(advance, jnp.zeros((size, size), states.dtype), inputs)[1])
 
     def _penalty(self, states: jax.Array, num_actions: int) -> jax.Array:
@@ -159,12 +163,12 @@ class Lagrangian:
 def control_phase(
     lagrangian: Lagrangian, visited: Trajectory, bound: jax.Array, multiplier: jax.Array
 ) -> LocalController:
-    """The guide of least cost with a divergence of at most `bound` that dual descent finds, from `multiplier` on.
+    """The best controller with a divergence of at most `bound` that dual descent finds, starting from `multiplier`.
 
-    visited: what the policy does from the start. If nothing serves, the guide is the policy, at divergence zero.
+    visited: what the policy does from the start. If no controller is better, it is the policy, at divergence zero.
     """
     vectors = flatten_states(visited.state)
-    policy = nothing(visited.action, jnp.concatenate([vectors, jnp.zeros_like(visited.action)], axis=1))
+    policy = without_feedback(visited.action, jnp.concatenate([vectors, jnp.zeros_like(visited.action)], axis=1))
     policy = dataclasses.replace(
         policy,
         gains=_policy_gains(lagrangian, visited),
@@ -175,30 +179,34 @@ def control_phase(
 
     def unfinished(carry):
         best, lower, upper, _, count = carry
-        return (best.divergence < ENOUGH * bound) & (upper > CLOSED * lower) & (count < MAX_DUAL_STEPS)
+        return (
+            (best.divergence < MIN_DIVERGENCE_SHARE * bound)
+            & (upper > MIN_BRACKET_RATIO * lower)
+            & (count < MAX_DUAL_STEPS)
+        )
 
     def search(carry):
         best, lower, upper, multiplier, count = carry
-        guide = lagrangian.settle(multiplier, best.actions, best.states)
-        near = guide.divergence <= bound  # False for NaN
-        better = near & (guide.divergence > best.divergence) & (guide.cost <= policy.cost)
-        chosen = jax.tree.map(lambda new, old: jnp.where(better, new, old), guide, best)
-        chosen = dataclasses.replace(chosen, num_trials=best.num_trials + guide.num_trials)
+        found = lagrangian.minimize(multiplier, best.actions, best.states)
+        near = found.divergence <= bound  # False for NaN
+        better = near & (found.divergence > best.divergence) & (found.cost <= policy.cost)
+        chosen = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best)
+        chosen = dataclasses.replace(chosen, num_trials=best.num_trials + found.num_trials)
         lower, upper = jnp.where(near, lower, multiplier), jnp.where(near, multiplier, upper)
         return chosen, lower, upper, between(lower, upper, multiplier), count + 1
 
-    smallest, largest = (jnp.asarray(value, multiplier.dtype) for value in SMALLEST_AND_LARGEST)
-    return jax.lax.while_loop(unfinished, search, (policy, smallest, largest, multiplier, 0))[0]
+    lower, upper = (jnp.asarray(value, multiplier.dtype) for value in (MIN_MULTIPLIER, MAX_MULTIPLIER))
+    return jax.lax.while_loop(unfinished, search, (policy, lower, upper, multiplier, 0))[0]
 
 
 def between(lower: jax.Array, upper: jax.Array, last: jax.Array) -> jax.Array:
-    """() the eta to try after `last`: in the middle of both bounds, at most `LARGEST_FACTOR` times or part of it."""
+    """() the eta to try after `last`: amid the bounds, but within the factor `MAX_MULTIPLIER_FACTOR` of `last`."""
     middle = jnp.sqrt(lower) * jnp.sqrt(upper)
-    return jnp.clip(middle, last / LARGEST_FACTOR, last * LARGEST_FACTOR)
+    return jnp.clip(middle, last / MAX_MULTIPLIER_FACTOR, last * MAX_MULTIPLIER_FACTOR)
 
 
-def nothing(actions: jax.Array, states: jax.Array) -> LocalController:
-    """A guide with such actions (T, A) and joint states (T, n + A), everything else zero."""
+def without_feedback(actions: jax.Array, states: jax.Array) -> LocalController:
+    """A controller with such actions (T, A) and joint states (T, n + A), everything else zero."""
     horizon, num_actions = actions.shape
     zero = jnp.zeros((), actions.dtype)
     return LocalController(
@@ -224,9 +232,11 @@ def _total(problem: Problem) -> jax.Array:
     return jnp.sum(jax.vmap(problem.objective.cost)(problem.states, problem.actions))
 
 
-def _spread(model: LinearModel, gains: jax.Array, covariance: jax.Array, spread: jax.Array) -> jax.Array:
+def _next_covariance(
+    model: LinearModel, gains: jax.Array, covariance: jax.Array, state_covariance: jax.Array
+) -> jax.Array:
     """(n, n) the covariance of the next state: (A + B K) S (A + B K)' + B Sigma B'."""
-    nowhere = jnp.zeros((spread.shape[0], covariance.shape[0]), spread.dtype)
-    half = model.push_forward(spread, gains @ spread).T
-    noise = model.push_forward(nowhere, covariance).T
-    return model.push_forward(half, gains @ half) + model.push_forward(jnp.zeros_like(spread), noise)
+    no_state = jnp.zeros((state_covariance.shape[0], covariance.shape[0]), covariance.dtype)
+    half = model.product(state_covariance, gains @ state_covariance).T
+    noise = model.product(no_state, covariance).T
+    return model.product(half, gains @ half) + model.product(jnp.zeros_like(state_covariance), noise)

@@ -18,17 +18,17 @@ class KlPenalizedModel:
     model: LinearModel
     gains: jax.Array  # (A, n) of the policy, d mu / ds
 
-    def pull_back(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def transpose_product(self, by_next: jax.Array) -> tuple[jax.Array, jax.Array]:
         """See LinearModel."""
         by_next_state, by_deviation = jnp.split(by_next, [self.gains.shape[1]])
-        by_state, by_action = self.model.pull_back(by_next_state)
+        by_state, by_action = self.model.transpose_product(by_next_state)
         by_state = by_state - self.gains.T @ by_deviation
         return jnp.concatenate([by_state, jnp.zeros_like(by_deviation)]), by_action + by_deviation
 
-    def push_forward(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
+    def product(self, by_state: jax.Array, by_action: jax.Array) -> jax.Array:
         """See LinearModel."""
         above = by_state[: self.gains.shape[1]]
-        return jnp.concatenate([self.model.push_forward(above, by_action), by_action - self.gains @ above])
+        return jnp.concatenate([self.model.product(above, by_action), by_action - self.gains @ above])
 
 
 def penalized(plain: Objective, precision: jax.Array, size: int) -> Objective:

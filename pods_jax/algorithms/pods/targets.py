@@ -3,7 +3,7 @@
 `improved_states`, Algorithm 1 as printed: pi(s) -> a-bar_t on the states s(a-bar) of the improved rollouts.
 
 `visited_states`: on the states s_t that the *policy* visited, the target is what local feedback around the
-improved trajectory would do there, and an error costs what the action curvature says,
+improved trajectory would do there, and an error costs what the action Hessian says,
 
     target_t = clip(a-bar_t + K_t (s_t - s-bar_t)),    weight_t = Q_aa,t = R + B' V_ss B.
 
@@ -34,7 +34,7 @@ from pods_jax.rollouts import flatten_states, step_starts
 from pods_jax.types import Trajectory
 
 IMPROVED_SHARE = 0.5
-"""Of the weight of PODS' lessons, what goes to the improved states."""
+"""Of the weight of PODS' regression, what goes to the improved states."""
 
 
 def regression_targets(
@@ -54,7 +54,7 @@ def regression_targets(
     imitate = Samples(
         observation=jax.vmap(env.observe)(improved_starts),
         target=better.actions,
-        weight=jnp.broadcast_to(jnp.eye(env.action_size, dtype=better.actions.dtype), better.curvature.shape),
+        weight=jnp.broadcast_to(jnp.eye(env.action_size, dtype=better.actions.dtype), better.action_hessian.shape),
     )
     if regression == "improved_states":
         return imitate
@@ -64,15 +64,15 @@ def regression_targets(
     react = Samples(
         observation=visited.observation,
         target=jnp.clip(better.actions + reaction, -limit, limit),
-        weight=2 * (1 - improved_share) * better.curvature,
+        weight=2 * (1 - improved_share) * better.action_hessian,
     )
-    imitate = dataclasses.replace(imitate, weight=2 * improved_share * better.curvature)
+    imitate = dataclasses.replace(imitate, weight=2 * improved_share * better.action_hessian)
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), react, imitate)
 
 
 def is_healthy(env: Environment, initial_state: State, visited: Trajectory, better: Improvement) -> jax.Array:
     """() True if every step of both trajectories was solved and every number is finite."""
-    numbers = (visited.reward, better.actions, better.value, better.gains, better.curvature)
+    numbers = (visited.reward, better.actions, better.value, better.gains, better.action_hessian)
     finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
     visited_solved = is_solved(env, initial_state, visited.action, visited.state)
     return finite & visited_solved & is_solved(env, initial_state, better.actions, better.state)

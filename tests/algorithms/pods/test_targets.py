@@ -39,8 +39,8 @@ def test_visited_states_react_to_the_deviation_within_the_limits(episode):
     reaction = np.stack([K @ d for K, d in zip(np.asarray(better.gains), here - there, strict=True)])
     expected = np.clip(np.asarray(better.actions) + reaction, -3.0, 3.0)
     np.testing.assert_allclose(samples.target[:HORIZON], expected, atol=1e-12)
-    np.testing.assert_allclose(samples.weight[:HORIZON], 1.5 * better.curvature, rtol=1e-12)
-    np.testing.assert_allclose(samples.weight[HORIZON:], 0.5 * better.curvature, rtol=1e-12)
+    np.testing.assert_allclose(samples.weight[:HORIZON], 1.5 * better.action_hessian, rtol=1e-12)
+    np.testing.assert_allclose(samples.weight[HORIZON:], 0.5 * better.action_hessian, rtol=1e-12)
 
 
 def test_the_weighted_error_on_visited_states_is_the_loss_of_return():
@@ -58,7 +58,7 @@ def test_the_weighted_error_on_visited_states_is_the_loss_of_return():
     visited = rollout(env, policy, state)
     samples = regression_targets(env, state, visited, better, "visited_states", 0.0)
     error = visited.action - samples.target[:HORIZON]
-    predicted = 0.5 * jnp.sum(jnp.einsum("ta,tab,tb->t", error, better.curvature, error))
+    predicted = 0.5 * jnp.sum(jnp.einsum("ta,tab,tb->t", error, better.action_hessian, error))
     lost = better.value - jnp.sum(visited.reward)
     assert lost > 0
     np.testing.assert_allclose(predicted, lost, rtol=2e-2)
