@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from pods_jax.envs.environment import Environment
 from pods_jax.sim import State, System, bdf2
-from pods_jax.trajopt.box import minimize_in_box
+from pods_jax.trajopt.box_qp import DenseHessian, solve_box_qp
 
 NUM_PASSES = 5
 """Of Newton's method in each step; the slowest step of a smooth motion needs about as many."""
@@ -74,7 +74,7 @@ def improve(env: Environment, state: State, actions: jax.Array) -> tuple[jax.Arr
     value, by_actions = residual(actions), jax.jacfwd(residual)(actions).reshape(-1, actions.size)
     hessian, gradient = 2 * by_actions.T @ by_actions, 2 * by_actions.T @ value
     lower, upper = ((sign * env.action_limit[None] - actions).reshape(-1) for sign in (-1, 1))
-    change = minimize_in_box(hessian, gradient, lower, upper).x.reshape(actions.shape)
+    change = solve_box_qp(DenseHessian(hessian), gradient, lower, upper).x.reshape(actions.shape)
     start = cost(actions)
 
     def unfinished(carry):

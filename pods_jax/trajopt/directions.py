@@ -14,8 +14,8 @@ from flax import struct
 
 from pods_jax import checks
 from pods_jax.thresholds import EXPECTED_HESSIAN_PRODUCTS
-from pods_jax.trajopt import conjugate
-from pods_jax.trajopt.box import minimize_in_box
+from pods_jax.trajopt.box_qp import DenseHessian, HessianOperator, solve_box_qp
+from pods_jax.trajopt.hessian_products import dense_hessian, hessian_products
 from pods_jax.trajopt.linearize import LinearModel
 from pods_jax.trajopt.lqr import solve_lqr
 from pods_jax.trajopt.objective import Quadratic, total_cost
@@ -44,7 +44,7 @@ def first_order(problem: Problem, damping: float = 0.0) -> Direction:
 def gauss_newton(problem: Problem, damping: float = 0.0) -> Direction:
     """Dense Gauss-Newton, Eq. 13-14: H = sum_t (ds_t/da)' c_ss (ds_t/da) + c_aa + coupling, ds/da by forward mode."""
     step_models = models(problem)
-    return _dense_step(problem, step_models, *_dense_model(problem, *step_models), damping)
+    return _dense_step(problem, step_models, *dense_hessian(*step_models), damping)
 
 
 def riccati(problem: Problem, damping: float = 0.0) -> Direction:
@@ -56,10 +56,10 @@ def riccati(problem: Problem, damping: float = 0.0) -> Direction:
 
 def conjugate_gradient(problem: Problem, damping: float = 0.0) -> Direction:
     """The Gauss-Newton step of Eq. 14 to about a hundredth, by products with the Hessian only; without feedback."""
-    step_models = models(problem)
-    times, gradient = conjugate.hessian_and_gradient(*step_models, damping)
-    step = conjugate.minimize_in_box(times, gradient, *bounds(problem))
-    return _without_feedback(problem, step, jnp.sum(gradient * step))
+    product, gradient = hessian_products(*models(problem), damping)
+    lower, upper = bounds(problem)
+    step = solve_box_qp(HessianOperator(product), gradient, lower.reshape(-1), upper.reshape(-1)).x
+    return _without_feedback(problem, step.reshape(lower.shape), gradient @ step)
 
 
 def newton(problem: Problem, damping: float = 0.0) -> Direction:
@@ -142,7 +142,7 @@ def _dense_step(
     shape = problem.actions.shape
     lower, upper = bounds(problem)
     damped = hessian + damping * jnp.eye(gradient.shape[0], dtype=gradient.dtype)
-    step = minimize_in_box(damped, gradient, lower.reshape(-1), upper.reshape(-1)).x
+    step = solve_box_qp(DenseHessian(damped), gradient, lower.reshape(-1), upper.reshape(-1)).x
     feedback = solve_lqr(*step_models, lower, upper, damping)  # compiled away where nobody uses the gains
     return Direction(
         step=step.reshape(shape),
@@ -151,30 +151,6 @@ def _dense_step(
         slope=gradient @ step,
         closed_loop=False,
     )
-
-
-def _dense_model(problem: Problem, model: LinearModel, cost: Quadratic) -> tuple[jax.Array, jax.Array]:
-    """((T A, T A), (T A,)): Hessian and gradient of the quadratic model by all actions.
-
-    The sensitivities ds_t/da are carried forward from step to step (Eq. 5) and never stored all at once.
-    """
-    horizon, num_actions = problem.actions.shape
-    own_actions = jnp.eye(horizon * num_actions, dtype=problem.actions.dtype).reshape(horizon, num_actions, -1)
-
-    def advance(carry, inputs):
-        by_actions, hessian, gradient = carry
-        model, cost, own = inputs
-        by_actions = model.product(by_actions, own)
-        hessian += by_actions.T @ (cost.ss @ by_actions + cost.as_.T @ own)
-        hessian += own.T @ (cost.as_ @ by_actions + cost.aa @ own)
-        gradient += cost.s @ by_actions + cost.a @ own
-        return (by_actions, hessian, gradient), None
-
-    size = horizon * num_actions
-    shapes = ((problem.state.shape[0], size), (size, size), (size,))
-    start = tuple(jnp.zeros(shape, problem.actions.dtype) for shape in shapes)
-    _, hessian, gradient = jax.lax.scan(advance, start, (model, cost, own_actions))[0]
-    return hessian, gradient
 
 
 def _cost_of_actions(problem: Problem) -> Callable[[jax.Array], jax.Array]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax import linalg
-from pods_jax.trajopt.box import minimize_in_box
+from pods_jax.trajopt.box_qp import DenseHessian, solve_box_qp
 from pods_jax.trajopt.linearize import LinearModel
 from pods_jax.trajopt.objective import Quadratic
 
@@ -53,10 +53,10 @@ def solve_lqr(
         model, stage, lower, upper = inputs
         cost = quadratize(stage)
         Q_ss, Q_as, Q_aa, Q_s, Q_a = _backwards_through(model, cost, P + cost.ss, p + cost.s)
-        damped = Q_aa + damping * identity
-        solution = minimize_in_box(damped, Q_a, lower, upper)
+        damped = DenseHessian(Q_aa + damping * identity)
+        solution = solve_box_qp(damped, Q_a, lower, upper)
         step = solution.x
-        gains = _gains(damped, Q_as, solution.free)
+        gains = -jax.vmap(damped.solve, in_axes=(1, None), out_axes=1)(Q_as, solution.free)
         P = Q_ss + linalg.product(gains.T, Q_aa @ gains + 2 * Q_as)  # its symmetric part is what counts
         p = Q_s + gains.T @ (Q_aa @ step + Q_a) + Q_as.T @ step
         return ((P + P.T) / 2, p), Feedback(step, gains, Q_aa, Q_a @ step)
@@ -78,10 +78,3 @@ def _backwards_through(model: LinearModel, cost: Quadratic, M: jax.Array, m: jax
     BMB, coupling_a, Bm = jnp.split(by_action, [num_actions, 2 * num_actions], axis=1)
     Q_aa = cost.aa + BMB + coupling_a + coupling_a.T
     return Q_ss, (AMB + coupling_s).T, Q_aa, Q_s[:, 0], cost.a + Bm[:, 0]
-
-
-def _gains(Q_aa: jax.Array, Q_as: jax.Array, free: jax.Array) -> jax.Array:
-    both = free[:, None] & free[None, :]
-    matrix = jnp.where(both, Q_aa, jnp.eye(Q_aa.shape[0], dtype=Q_aa.dtype))
-    right_sides = jnp.where(free[:, None], Q_as, 0.0)
-    return -jax.vmap(linalg.solve, in_axes=(None, 1), out_axes=1)(matrix, right_sides)

@@ -15,7 +15,6 @@ from pods_jax import InputError, envs, improve
 from pods_jax.trajopt import (
     DIRECTIONS,
     Problem,
-    conjugate,
     directions,
     least_squares,
     line_search,
@@ -23,8 +22,9 @@ from pods_jax.trajopt import (
     simulate,
     total_cost,
 )
-from pods_jax.trajopt import problem as problems
+from pods_jax.trajopt.hessian_products import dense_hessian, hessian_products
 from pods_jax.trajopt.linearize import Linearization
+from pods_jax.trajopt.problem import models
 
 SECOND_ORDER = ["gauss_newton", "riccati", "newton"]
 HORIZONS = {"pendulum_2d": 21, "pendulum_3d": 8, "double_pendulum_3d": 7}
@@ -307,12 +307,12 @@ def test_conjugate_gradients_find_about_what_the_dense_hessian_gives(limit):
     problem = problem.replace(
         actions=jnp.clip(problem.actions, -limit / 2, limit / 2), limit=jnp.full_like(problem.limit, limit)
     )
-    hessian, gradient = directions._dense_model(problem, *problems.models(problem))
-    times, found = conjugate.hessian_and_gradient(*problems.models(problem), damping=0.1)
-    columns = np.random.default_rng(0).normal(size=(*problem.actions.shape, 3))
-    expected = (hessian + 0.1 * np.eye(gradient.size)) @ columns.reshape(-1, 3)
-    np.testing.assert_allclose(times(columns).reshape(-1, 3), expected, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(found.reshape(-1), gradient, rtol=1e-10, atol=1e-12)
+    hessian, gradient = dense_hessian(*models(problem))
+    product, found = hessian_products(*models(problem), damping=0.1)
+    columns = np.random.default_rng(0).normal(size=(gradient.size, 3))
+    expected = (hessian + 0.1 * np.eye(gradient.size)) @ columns
+    np.testing.assert_allclose(product(columns), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found, gradient, rtol=1e-10, atol=1e-12)
 
     def decrease(method):
         direction = find(method, problem)

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from pods_jax.trajopt.box import minimize_in_box
+from pods_jax.trajopt.box_qp import DenseHessian, HessianOperator, solve_box_qp
 
 SIZES = [1, 3, 30]
-minimize = jax.jit(minimize_in_box)
+
+
+def solve_dense(H, g, lower, upper):
+    return solve_box_qp(DenseHessian(jnp.asarray(H)), g, lower, upper)
+
+
+def solve_by_products(H, g, lower, upper):
+    return solve_box_qp(HessianOperator(lambda columns: H @ columns), g, lower, upper)
+
+
+minimize, minimize_by_products = jax.jit(solve_dense), jax.jit(solve_by_products)
 
 
 def convex_problem(seed, size, largest_eigenvalue=30.0, around_zero=True):
@@ -62,6 +72,13 @@ def test_a_bound_close_to_the_start_does_not_stall_the_search():
     solution = minimize(H, g, np.array([-1e-3, -10.0]), np.array([10.0, 10.0]))
     np.testing.assert_allclose(solution.x, [-1e-3, -0.5 + 0.9e-3], rtol=1e-12)
     np.testing.assert_array_equal(solution.free, [False, True])
+
+
+def test_a_newton_step_far_beyond_the_box_is_shortened_until_it_helps():
+    """Along it, projected, the cost rises at all sizes down to 1 / 512."""
+    H = np.array([[19.5752, 5.2913, 30.3108], [5.2913, 13.1463, 5.6445], [30.3108, 5.6445, 47.5090]])
+    g, lower, upper = np.array([-4.3, -1.0, 3.1]), np.array([-0.25, -0.19, -1.1]), np.array([0.3, 0.73, 2.1])
+    assert violation(H, g, lower, upper, np.asarray(minimize(H, g, lower, upper).x)) < 1e-10
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -136,8 +153,30 @@ def test_a_nan_ends_the_search_and_shows(size):
 
 def test_a_batch_gives_what_each_problem_gives_alone():
     problems = [np.stack(parts) for parts in zip(*(convex_problem(seed, 3) for seed in range(8)), strict=True)]
-    together = jax.vmap(minimize_in_box)(*problems)
+    together = jax.vmap(solve_dense)(*problems)
     for index in range(8):
         alone = minimize(*(part[index] for part in problems))
         np.testing.assert_allclose(together.x[index], alone.x, rtol=1e-12, atol=1e-14)
         np.testing.assert_array_equal(together.free[index], alone.free)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@hypothesis.given(seed=st.integers(0, 2**32 - 1))
+def test_with_products_only_it_gains_about_what_the_matrix_does(size, seed):
+    """To a few hundredths of the first projected gradient, without leaving the box."""
+    H, g, lower, upper = convex_problem(seed, size)
+    exact, found = minimize(H, g, lower, upper), minimize_by_products(H, g, lower, upper)
+
+    def cost(x):
+        return x @ H @ x / 2 + g @ x
+
+    assert np.all((lower <= found.x) & (found.x <= upper))
+    assert cost(exact.x) <= cost(found.x) + 1e-12 * abs(cost(exact.x))
+    assert cost(found.x) <= 0.95 * cost(exact.x)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_with_products_only_the_start_is_kept_where_it_is_optimal_and_a_nan_shows(size):
+    H, g, lower, upper = convex_problem(3, size)
+    np.testing.assert_array_equal(minimize_by_products(H, 0 * g, lower, upper).x, np.zeros(size))
+    assert not np.all(np.isfinite(minimize_by_products(H, np.nan * g, lower, upper).error)) or size == 1
