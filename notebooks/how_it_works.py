@@ -99,4 +99,4 @@ clipped = jnp.clip(
     pods_jax.improve(loose, state, nothing, method="riccati").actions, -env.action_limit, env.action_limit
 )
 print("inside:", float(second.value), "clipped afterwards:", float(pods_jax.replay(env, state, clipped).reward.sum()))
-display(figures.action_traces(jnp.stack([second.actions, clipped]), env.action_limit, env.time_step))
+display(figures.action_traces(jnp.stack([second.actions, clipped]), env.action_limit, env.time_step, env.action_unit))

@@ -77,4 +77,4 @@ viewer.view(env, {"trained": trained, "handle at rest": still})
 # What it does with the handle, and the limits that it keeps.
 
 # %%
-display(figures.action_traces(trained.action, env.action_limit, env.time_step))
+display(figures.action_traces(trained.action, env.action_limit, env.time_step, env.action_unit))

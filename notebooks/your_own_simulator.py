@@ -70,6 +70,7 @@ env = envs.from_step(
     observe,
     residual=come_to_rest,
     action_limit=[8.0, 10.0],
+    action_unit="m/s² and 1/s²",
     horizon=10 if SMALL else 60,
     time_step=0.05,
     name="rocket",
@@ -82,7 +83,7 @@ train_state, history = pods_jax.train(algorithm, jax.random.key(0), 1 if SMALL e
 policy = algorithm.policy(train_state)
 states = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 5))
 flights = jax.vmap(lambda state: pods_jax.rollout(env, policy, state))(states)
-figures.action_traces(flights.action, env.action_limit, env.time_step, unit="m/s² and 1/s²")
+figures.action_traces(flights.action, env.action_limit, env.time_step, env.action_unit)
 
 # %%
 figures.phase_portrait(flights.state["place"][:, :, 0], flights.state["velocity"][:, :, 0])

@@ -60,10 +60,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Metrics of a policy on the test bed of `num_rollouts` initial states.
 
-    return_mean, return_std: of the return. terminal_kinetic_energy [J], terminal_distance [m], action_magnitude
-    [m/s]: means over the bed, of the final state, the final state, and all actions; with `_std` their standard
-    deviations over the bed. optimum_mean, optimality_gap:
-    see the module. nonconverged_steps: steps whose implicit equation was not solved. nonfinite_rollouts: rollouts
+    return_mean, return_std: of the return. terminal_ and the name of each quantity that `Environment.measure` gives:
+    the mean over the bed, in the final state. action_magnitude: the mean over the bed and the steps, in action units.
+    With `_std`: their standard deviations over the bed. optimum_mean, optimality_gap: see the module. nonconverged_steps: steps whose implicit equation was not solved. nonfinite_rollouts: rollouts
     with a NaN. test_bed: made anew from `num_rollouts` and `seed` if not given.
     """
     test_bed = test_bed or make_heldout_set(env, num_rollouts, seed)

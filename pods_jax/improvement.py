@@ -26,7 +26,7 @@ from pods_jax.types import Trajectory
 class Improvement:
     """Better actions, the trajectory they give, and how to react near it."""
 
-    actions: jax.Array  # (T, A) [m/s], within the limits
+    actions: jax.Array  # (T, A) in action units, within the limits
     state: Any  # every leaf has a leading T: where the actions lead
     value: jax.Array  # () return of the actions, never below `value_before`
     value_before: jax.Array  # () return of the given actions
@@ -49,7 +49,7 @@ def improve(
 ) -> Improvement:
     """Better actions for one initial state: a direction, followed by a line search (Eq. 6, Eq. 14).
 
-    actions: (T, A) [m/s] within the limits. method: "first_order", "gauss_newton", "riccati", "conjugate_gradient",
+    actions: (T, A) within the limits. method: "first_order", "gauss_newton", "riccati", "conjugate_gradient",
     "newton", or "auto": that of the third and the fourth which takes fewer operations. damping: >= 0, added to the
     diagonal of the Hessian; needed where w_a = 0. num_steps: how many times; it stops early where nothing better is
     found. Raises InputError on an unknown method or a wrong shape.

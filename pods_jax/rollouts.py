@@ -26,7 +26,7 @@ def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
 
 @jax.jit
 def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
-    """Takes the given actions (T, A) [m/s] from `state`. Raises InputError on another shape."""
+    """Takes the given actions (T, A) from `state`. Raises InputError on another shape."""
     _check_actions(env, actions)
 
     def advance(state, action):

@@ -10,7 +10,7 @@ Key: TypeAlias = jax.Array
 """A typed random key (`jax.random.key`), consumed by the function that receives it."""
 
 Policy: TypeAlias = Callable[[jax.Array], jax.Array]
-"""Maps an observation (O,) to an action (A,) [m/s]."""
+"""Maps an observation (O,) to an action (A,) in action units, those of `Environment.action_limit`."""
 
 Metrics: TypeAlias = Mapping[str, jax.Array]
 """Named numbers about one epoch: scalars or short vectors."""
@@ -26,6 +26,6 @@ class Trajectory:
     """
 
     observation: jax.Array  # (T, O)
-    action: jax.Array  # (T, A) [m/s]
+    action: jax.Array  # (T, A) in action units
     reward: jax.Array  # (T,)
     state: Any  # every leaf has a leading T

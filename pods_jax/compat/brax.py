@@ -87,10 +87,11 @@ def from_environment(
     reward: Callable[[Any, jax.Array], jax.Array] | None = None,
     measure: Callable[[Any], dict[str, jax.Array]] | None = None,
     task: str = "own",
+    action_unit: str = "",
 ) -> Environment:
     """An Environment of a `brax.envs.PipelineEnv`: its state is {"physics": {"q", "qd"}, "observation", "reward"}.
 
-    The rest of Brax's state is computed from q and qd at each step. residual, reward, measure: as for
+    The rest of Brax's state is computed from q and qd at each step. residual, reward, measure, action_unit: as for
     `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
     without `damping`. Actions are in [-1, 1], as Brax has them. Raises InputError for a wrapped environment or one
     that observes several things, and as `envs.from_step`.
@@ -120,4 +121,5 @@ def from_environment(
         time_step=float(env.dt),
         name=type(env).__name__,
         task=task,
+        action_unit=action_unit,
     )

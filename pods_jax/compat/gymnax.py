@@ -27,13 +27,14 @@ def from_environment(
     reward: Callable[[Any, jax.Array], jax.Array] | None = None,
     measure: Callable[[Any], dict[str, jax.Array]] | None = None,
     task: str = "own",
+    action_unit: str = "",
 ) -> Environment:
     """An Environment whose state is {"physics": the state of gymnax, "observation", "reward"}.
 
-    params: `env.default_params` if not given. residual, reward, measure: as for `envs.from_step`; with neither of the
-    first two, the environment's own reward, which only "first_order" steps can climb without `damping`. An action is
-    the deviation from the middle of the action space. Raises InputError if that is not a bounded box, and as
-    `envs.from_step`.
+    params: `env.default_params` if not given. residual, reward, measure, action_unit: as for `envs.from_step`;
+    with neither of the first two, the environment's own reward, which only "first_order" steps can climb without
+    `damping`. An action is the deviation from the middle of the action space. Raises InputError if that is not a
+    bounded box, and as `envs.from_step`.
     """
     params = env.default_params if params is None else params
     space = env.action_space(params)
@@ -65,6 +66,7 @@ def from_environment(
         horizon=horizon,
         name=str(getattr(env, "name", type(env).__name__)),
         task=task,
+        action_unit=action_unit,
     )
 
 

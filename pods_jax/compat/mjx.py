@@ -45,13 +45,14 @@ def from_model(
     num_substeps: int = 1,
     name: str = "mjx",
     task: str = "own",
+    action_unit: str = "",
 ) -> Environment:
     """An Environment of a `mujoco.MjModel`; its state is {"qpos", "qvel"}, and "act" if the model has activations.
 
-    residual, reward, measure: as for `envs.from_step`. observe: all of the state, if not given. reset: if not given,
-    qpos0 at rest, each number changed by up to `reset_noise`. action_limit: (A,) if not given, half of each control
-    range; an action is the control's deviation from the middle of its range. num_substeps: steps of the simulation
-    between two actions. Raises InputError where a limit is missing, and as `envs.from_step`.
+    residual, reward, measure, action_unit: as for `envs.from_step`. observe: all of the state, if not given. reset:
+    if not given, qpos0 at rest, each number changed by up to `reset_noise`. action_limit: (A,) if not given, half of
+    each control range; an action is the control's deviation from the middle of its range. num_substeps: steps of the
+    simulation between two actions. Raises InputError where a limit is missing, and as `envs.from_step`.
     """
     if not isinstance(model, mujoco.MjModel):
         raise InputError(f"model is a {type(model).__name__}: must be a mujoco.MjModel")
@@ -87,6 +88,7 @@ def from_model(
         time_step=float(model.opt.timestep) * num_substeps,
         name=name,
         task=task,
+        action_unit=action_unit,
     )
 
 

@@ -1,4 +1,4 @@
-"""An environment is a value: parameters, four functions, action limits and a horizon.
+"""An environment is a value: parameters, functions of them, action limits and a horizon.
 
 No class hierarchy, no `done`, no reset inside a step: an episode is exactly `horizon` steps. The
 functions are static, the parameters a pytree, so an Environment passes through `jit`, `vmap` and `grad`
@@ -6,7 +6,7 @@ as an argument, and its methods are compiled once for all environments of one ki
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
+from pods_jax.envs.description import Block, Energy
 from pods_jax.trajopt import LinearModel, linearize
 from pods_jax.types import Key
 
@@ -27,8 +28,9 @@ Parameters = Any
 class Functions:
     """What an environment does, each for one state; `residual` is the only definition of the objective.
 
-    Two may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a step, a
-    `trajopt.LinearModel` of flattened states (`ravel_pytree`), where it is to be had for less than `jacfwd` asks.
+    What has a default may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a
+    step, a `trajopt.LinearModel` of flattened states (`ravel_pytree`), where it is to be had for less than `jacfwd`
+    asks. observation_layout: what the components of `observe` mean, in order. energy: the mechanical energy.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -39,6 +41,8 @@ class Functions:
     measure: Callable[[Parameters, State], dict[str, jax.Array]]
     reward: Callable[[Parameters, State, jax.Array], jax.Array] | None = None
     linearize: Callable[[Parameters, State, jax.Array, State], LinearModel] | None = None
+    observation_layout: Callable[[Parameters], Sequence[Block]] | None = None
+    energy: Callable[[Parameters, State], Energy] | None = None
 
 
 @struct.dataclass
@@ -51,7 +55,8 @@ class Environment:
     time_step: float = struct.field(pytree_node=False)  # [s]
     functions: Functions = struct.field(pytree_node=False)
     parameters: Parameters
-    action_limit: jax.Array  # (A,) [m/s], |action| <= action_limit
+    action_limit: jax.Array  # (A,) in action units, |action| <= action_limit
+    action_unit: str = struct.field(pytree_node=False, default="")  # such as "m/s"; "" where it is not known
     terminal_only: bool = struct.field(pytree_node=False, default=False)  # whether only the last reward counts
 
     @property
@@ -70,6 +75,13 @@ class Environment:
         state = jax.eval_shape(self.reset, jax.random.key(0))
         return sum(leaf.size for leaf in jax.tree.leaves(state))
 
+    @property
+    def observation_layout(self) -> tuple[Block, ...]:
+        """What the components of an observation mean, in order; one block of unknown meaning where nobody said."""
+        if self.functions.observation_layout is None:
+            return (Block("observation", "unknown", self.observation_size, ""),)
+        return tuple(self.functions.observation_layout(self.parameters))
+
     @jax.jit
     def reset(self, key: Key) -> State:
         """A random initial state; the key is consumed."""
@@ -77,7 +89,7 @@ class Environment:
 
     @jax.jit
     def step(self, state: State, action: jax.Array) -> State:
-        """The state one time step later, under the action (A,) [m/s]. Raises InputError on other shapes."""
+        """The state one time step later, under the action (A,). Raises InputError on other shapes."""
         self._check_state(state)
         checks.shape("action", action, (self.action_size,))
         return self.functions.step(self.parameters, state, action)
@@ -141,6 +153,16 @@ class Environment:
     def measure(self, state: State) -> dict[str, jax.Array]:
         """Named quantities of one state that `evaluate` reports at the end of an episode."""
         return self.functions.measure(self.parameters, state)
+
+    @jax.jit
+    def energy(self, state: State) -> Energy:
+        """The kinetic and the potential energy of a state. Raises InputError where the environment gives none."""
+        if self.functions.energy is None:
+            raise checks.InputError(
+                f"{self.name} gives no energy: give `energy`, a function of a state that returns an `envs.Energy`"
+            )
+        self._check_state(state)
+        return self.functions.energy(self.parameters, state)
 
     def _check_state(self, state: State) -> None:
         """Raises InputError unless the state looks like what `reset` returns; costs nothing once compiled."""

@@ -7,7 +7,7 @@ before anything is trained: that the functions are pure, that the step returns w
 differentiated, and that actions have an effect.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from pods_jax import checks
 from pods_jax.checks import InputError
+from pods_jax.envs.description import Block, Energy
 from pods_jax.envs.environment import Environment, Functions, State
 from pods_jax.types import Key
 
@@ -33,7 +34,10 @@ def from_step(
     residual: Callable[[State, jax.Array], jax.Array] | None = None,
     reward: Callable[[State, jax.Array], jax.Array] | None = None,
     measure: Callable[[State], dict[str, jax.Array]] | None = None,
+    energy: Callable[[State], Energy] | None = None,
+    observation_layout: Sequence[Block] = (),
     action_limit: ArrayLike,
+    action_unit: str = "",
     horizon: int,
     time_step: float = 1.0,
     name: str = "own",
@@ -45,9 +49,11 @@ def from_step(
     from a key. observe: (O,) what the policy sees. residual: (R,) of arriving in a state by an action, the reward
     being -|residual|^2; with it second-order steps take the Gauss-Newton model. reward: () instead of the residual,
     twice differentiable, see `Environment.with_reward`. measure: numbers of the last state that `evaluate` reports.
-    action_limit: (A,) |action| <= action_limit. time_step [s]: between two actions. Raises InputError that names what
-    is wrong, down to the leaf of the state: a function that is not pure, other shapes or types than it should return,
-    a derivative that is missing or not finite, actions without effect.
+    energy: of a state, for the doctor. observation_layout: what the components of an observation are, for policy
+    files. action_limit: (A,) |action| <= action_limit. action_unit: of actions and their limits, such as "N m".
+    time_step [s]: between two actions. Raises InputError that names what is wrong, down to the leaf of the state: a
+    function that is not pure, other shapes or types than it should return, a derivative that is missing or not
+    finite, actions without effect.
     """
     if (residual is None) == (reward is None):
         raise InputError("give either residual, for the reward -|residual|^2, or reward")
@@ -58,7 +64,10 @@ def from_step(
     dtype = dtype_of(state)
     action = jax.ShapeDtypeStruct(limit.shape, dtype)
     check_same("step", traced("step", step, state, action), state)
-    check_vector("observe", traced("observe", observe, state), dtype)
+    observation = traced("observe", observe, state)
+    check_vector("observe", observation, dtype)
+    check_layout(observation_layout, observation.shape[0])
+    check_text("action_unit", action_unit)
     if residual is not None:
         check_vector("residual", traced("residual", residual, state, action), dtype)
     env = Environment(
@@ -73,9 +82,12 @@ def from_step(
             residual=lambda _, state, action: _given(residual)(state, action),
             step_error=lambda _, state, action, after: _error(after),
             measure=lambda _, state: measure(state) if measure else {},
+            observation_layout=(lambda _: observation_layout) if observation_layout else None,
+            energy=(lambda _, state: energy(state)) if energy else None,
         ),
         parameters=(),
         action_limit=jnp.asarray(limit, dtype),
+        action_unit=action_unit,
     )
     check_derivative(env)
     return env if reward is None else env.with_reward(reward)
@@ -163,6 +175,19 @@ def check_vector(name: str, got: Any, dtype: jnp.dtype) -> None:
     shapes = jax.tree.map(lambda leaf: (str(leaf.dtype), leaf.shape), got)
     if not (hasattr(got, "shape") and len(got.shape) == 1 and got.dtype == dtype):
         raise InputError(f"{name} returns {shapes}: must return one vector of {dtype}")
+
+
+def check_layout(layout: Sequence[Block], size: int) -> None:
+    """Raises InputError unless the blocks, if there are any, have as many components as an observation."""
+    told = sum(block.size for block in layout)
+    if layout and told != size:
+        raise InputError(f"observation_layout has {told} components: must have {size}, as observe returns")
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raises InputError unless the value is a string."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} = {value!r}: must be a string")
 
 
 def check_derivative(env: Environment) -> None:

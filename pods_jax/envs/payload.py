@@ -17,6 +17,7 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from pods_jax import checks, sim
+from pods_jax.envs.description import Block, Energy
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.types import Key
 
@@ -108,6 +109,7 @@ def make_payload(
             weights=weights,
         ),
         action_limit=jnp.full(system.action_size, limit),
+        action_unit="m/s",
     )
 
 
@@ -168,21 +170,25 @@ def observe(payload: Payload, state: sim.State) -> jax.Array:
     return jnp.concatenate([state.handle, (state.position - centre[None]).reshape(-1), state.velocity.reshape(-1)])
 
 
-def observation_layout(payload: Payload) -> list[tuple[str, str, int, str]]:
-    """(name, unit, size, meaning) of the parts of what `observe` returns, in this order."""
+def observation_layout(payload: Payload) -> list[Block]:
+    """The parts of what `observe` returns, in this order."""
     system = payload.system
     numbers = system.num_points * system.dimension
     axes = "x, y, z" if system.dimension == 3 else "x, z"
     return [
-        (
-            "handle",
-            "m",
-            system.action_size,
-            "coordinates of the handles, zero at their origin",
-        ),
-        ("position", "m", numbers, f"{axes} of each free point relative to the mean of the handles"),
-        ("velocity", "m/s", numbers, f"{axes} of each free point"),
+        Block("handle", "m", system.action_size, "coordinates of the handles, zero at their origin"),
+        Block("position", "m", numbers, f"{axes} of each free point relative to the mean of the handles"),
+        Block("velocity", "m/s", numbers, f"{axes} of each free point"),
     ]
+
+
+def energy(payload: Payload, state: sim.State) -> Energy:
+    """Of the free points, springs and planes; what the handles put in is in it as well."""
+    handles = sim.handle_position(payload.system, state.handle)
+    return Energy(
+        kinetic=sim.kinetic_energy(payload.system, state.velocity),
+        potential=sim.potential_energy(payload.system, state.position, handles),
+    )
 
 
 def residual(payload: Payload, state: sim.State, action: jax.Array) -> jax.Array:
@@ -218,4 +224,14 @@ def linearize(payload: Payload, state: sim.State, action: jax.Array, next_state:
     return sim.linearize(payload.system, state, action, next_state)
 
 
-FUNCTIONS = Functions(reset, step, observe, residual, step_error, measure, linearize=linearize)
+FUNCTIONS = Functions(
+    reset,
+    step,
+    observe,
+    residual,
+    step_error,
+    measure,
+    linearize=linearize,
+    observation_layout=observation_layout,
+    energy=energy,
+)

@@ -18,7 +18,7 @@ from pods_jax.envs import Environment
 from pods_jax.policies.network import PolicyNetwork
 
 BatchedPolicy: TypeAlias = Callable[[jax.Array], jax.Array]
-"""Maps observations (N, O) to actions (N, A) [m/s]."""
+"""Maps observations (N, O) to actions (N, A) in action units."""
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 OPSET, IR_VERSION = 17, 9

@@ -5,6 +5,7 @@ environment and versions, and a sha256 of the policy file. The description is se
 nothing that was cut, damaged or mixed up is ever run.
 """
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -18,8 +19,7 @@ import numpy as np
 
 from pods_jax import checks
 from pods_jax.checks import InputError
-from pods_jax.envs import Environment, Payload
-from pods_jax.envs.payload import observation_layout
+from pods_jax.envs import Environment
 from pods_jax.export.formats import READERS, WRITERS, BatchedPolicy, layers_of, network_of
 from pods_jax.storage import checksums, manifest
 from pods_jax.types import Policy
@@ -33,13 +33,13 @@ TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A policy from a file: a function of one observation (O,) to one action (A,) [m/s], and what it is for."""
+    """A policy from a file: a function of one observation (O,) to one action (A,), and what it is for."""
 
     description: Mapping[str, Any]
     batched: BatchedPolicy  # (N, O) -> (N, A)
 
     def __call__(self, observation: jax.Array) -> jax.Array:
-        """(A,) [m/s] for an observation (O,). Raises InputError on another shape."""
+        """(A,) in action units for an observation (O,). Raises InputError on another shape."""
         checks.shape("observation", observation, (self.description["observation"]["size"],))
         dtype = self.description["observation"]["dtype"]
         return self.batched(jnp.asarray(observation, dtype)[None])[0]
@@ -94,10 +94,6 @@ def load_policy(path: pathlib.Path | str, env: Environment | None = None) -> Loa
 
 def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dict[str, Any]:
     """Everything that whoever runs the policy has to know, as JSON."""
-    observed = [("observation", "unknown", env.observation_size, "")]
-    if isinstance(env.parameters, Payload):
-        observed = observation_layout(env.parameters)
-    names = ("name", "unit", "size", "meaning")
     hidden = [int(layer["bias"].shape[0]) for layer in layers_of(variables)[:-1]]
     return {
         "format_version": FORMAT_VERSION,
@@ -108,9 +104,13 @@ def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dic
         "observation": {
             "size": env.observation_size,
             "dtype": str(env.action_limit.dtype),
-            "layout": [dict(zip(names, block, strict=True)) for block in observed],
+            "layout": [dataclasses.asdict(block) for block in env.observation_layout],
         },
-        "action": {"size": env.action_size, "unit": "m/s", "limit": np.asarray(env.action_limit).tolist()},
+        "action": {
+            "size": env.action_size,
+            "unit": env.action_unit or "unknown",
+            "limit": np.asarray(env.action_limit).tolist(),
+        },
         "network": {"hidden_sizes": hidden, "activation": "relu", "output": "limit * tanh"},
         "versions": manifest.versions(),
     }

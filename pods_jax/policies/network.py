@@ -23,7 +23,7 @@ class PolicyNetwork(nn.Module):
     action_size: int
 
     def __call__(self, observation: jax.Array, action_limit: jax.Array) -> jax.Array:
-        """(..., A) [m/s] for observations (..., O) and limits (A,) [m/s]."""
+        """(..., A) for observations (..., O) and limits (A,), both in action units."""
         output = self.location(observation)
         return jnp.broadcast_to(action_limit, output.shape) * jnp.tanh(output)
 

@@ -30,7 +30,7 @@ class PolicyModel:
         return params, first, second
 
     def apply(self, params: Any, observation: jax.Array) -> jax.Array:
-        """(..., A) [m/s] the actions of the network."""
+        """(..., A) the actions of the network."""
         actions: Any = self.network.apply(params, observation, self.env.action_limit)
         return actions
 

@@ -41,7 +41,7 @@ class Samples:
     """N target actions for N observations."""
 
     observation: jax.Array  # (N, O)
-    target: jax.Array  # (N, A) [m/s]
+    target: jax.Array  # (N, A) in action units
     weight: jax.Array  # (N, A, A), how much an error costs; zero for samples to be left out
 
 

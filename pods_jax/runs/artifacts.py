@@ -10,19 +10,19 @@ from flax.traverse_util import flatten_dict
 from rich.console import Console
 
 from pods_jax import checks, sim
-from pods_jax.runs import metrics_log
-from pods_jax.visual import figures, viewer
 from pods_jax import export as exporting
-from pods_jax.visual.jacobians import jacobians
 from pods_jax.checks import InputError
-from pods_jax.runs.configuration import check
 from pods_jax.envs import Environment
 from pods_jax.evaluation import heldout_states
+from pods_jax.rollouts import rollout as follow
+from pods_jax.runs import metrics_log
+from pods_jax.runs.configuration import check
 from pods_jax.runs.experiment import load_run, title_of
 from pods_jax.runs.progress import make_console
-from pods_jax.rollouts import rollout as follow
-from pods_jax.types import Policy
 from pods_jax.runs.workdir import Workdir
+from pods_jax.types import Policy
+from pods_jax.visual import figures, viewer
+from pods_jax.visual.jacobians import jacobians
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,7 +135,7 @@ def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) ->
     starts = heldout_states(env, num_rollouts)
     trajectories = jax.vmap(lambda start: follow(env, policy, start))(starts)
     if kind == "actions":
-        return figures.action_traces(trajectories.action, env.action_limit, env.time_step)
+        return figures.action_traces(trajectories.action, env.action_limit, env.time_step, env.action_unit)
     if kind == "phase":
         if not isinstance(trajectories.state, sim.State):
             raise InputError(f"kind = 'phase': {env.name} is not made of points; draw its actions instead")

@@ -210,7 +210,7 @@ def phase_portrait(position: ArrayLike, velocity: ArrayLike, unit: str = "m") ->
     return figure
 
 
-def action_traces(actions: ArrayLike, limit: ArrayLike, time_step: float, unit: str = "m/s") -> "Figure":
+def action_traces(actions: ArrayLike, limit: ArrayLike, time_step: float, unit: str = "") -> "Figure":
     """Draws the actions (k, T, A) of k rollouts against time, a panel for each component; dashed: the limits (A,)."""
     from matplotlib.figure import Figure
 
@@ -221,7 +221,7 @@ def action_traces(actions: ArrayLike, limit: ArrayLike, time_step: float, unit: 
         axes.step(time, actions[:, :, index].T, where="post", color="C0", linewidth=1.0, alpha=0.7)
         for bound in (-limit[index], limit[index]):
             axes.axhline(bound, color="black", linestyle="--", linewidth=0.8)
-        axes.set(ylabel=f"action {index} [{unit}]")
+        axes.set(ylabel=f"action {index}" + (f" [{unit}]" if unit else ""))
         axes.grid(alpha=0.3)
     axes.set(xlabel="time [s]")
     return figure

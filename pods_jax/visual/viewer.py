@@ -117,6 +117,7 @@ def _scene(env: Environment, shown: np.ndarray) -> dict[str, Any]:
         "tables": _tables(env, centre, radius) if shown.shape[1] == 3 else [],
         "timeStep": env.time_step,
         "limit": np.asarray(env.action_limit).tolist(),
+        "actionUnit": env.action_unit,
     }
 
 

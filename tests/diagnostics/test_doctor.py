@@ -1,5 +1,7 @@
 """The doctor finds what is sick, and says of healthy things that they are."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -38,6 +40,14 @@ def test_a_free_pendulum_is_healthy():
     error, drift = probes.derivative_error(envs.make("pendulum_2d")), probes.energy_drift(envs.make("pendulum_2d"))
     assert error < 1e-7
     assert -0.2 < drift < 0  # BDF2 damps; how much depends on the random motion
+
+
+def test_an_environment_without_energy_leaves_that_finding_out():
+    env = envs.make("pendulum_2d")
+    silent = env.replace(functions=dataclasses.replace(env.functions, energy=None))
+    assert doctor.energy(silent) == doctor.Finding("energy", True, "left out: pendulum_2d gives none")
+    assert doctor.energy(env).good
+    assert "of the free motion changes" in doctor.energy(env).seen
 
 
 @pytest.mark.slow

@@ -86,6 +86,22 @@ class TestDoubleIntegrator:
         policy, test_bed = (lambda observation: jnp.zeros(1)), make_heldout_set(env, 4, search=False)
         assert evaluate(env, policy, test_bed=test_bed)["terminal_distance"] > 0
 
+    def test_it_says_what_its_numbers_mean(self):
+        plain = double_integrator()
+        assert plain.action_unit == ""
+        assert plain.observation_layout == (envs.Block("observation", "unknown", 2, ""),)
+        with pytest.raises(InputError, match="own gives no energy: give `energy`"):
+            plain.energy(plain.reset(jax.random.key(0)))
+        blocks = (envs.Block("position", "m", 1, "on the line"), envs.Block("velocity", "m/s", 1, "along it"))
+        told = double_integrator(
+            action_unit="N",
+            observation_layout=blocks,
+            energy=lambda state: envs.Energy(state["velocity"] ** 2 / 2, jnp.zeros(())),
+        )
+        assert (told.action_unit, told.observation_layout) == ("N", blocks)
+        state = told.reset(jax.random.key(0))
+        assert told.energy(state).kinetic == pytest.approx(state["velocity"] ** 2 / 2)
+
     def test_a_state_that_is_not_finite_is_seen(self):
         env = double_integrator()
         state = env.reset(jax.random.key(0))
@@ -119,6 +135,11 @@ def with_norm_at_zero(state, action):
         ({"reward": lambda state, action: 0.0}, "give either residual"),
         ({"horizon": 0}, "horizon = 0: must be a whole number, at least 1"),
         ({"action_limit": [0.0]}, r"action_limit = \[0.0\]: must be finite numbers of shape \(1,\), greater than 0"),
+        ({"action_unit": None}, "action_unit = None: must be a string"),
+        (
+            {"observation_layout": [envs.Block("position", "m", 1, "on the line")]},
+            "observation_layout has 1 components: must have 2, as observe returns",
+        ),
         ({"time_step": -1.0}, "time_step = -1.0: must be a finite number, greater than 0"),
         (
             {"reset": lambda key: reset(key) | {"count": jnp.zeros((), jnp.int32)}},

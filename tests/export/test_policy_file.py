@@ -1,5 +1,6 @@
 """A policy in a file: the same function, and nothing that was damaged or mixed up is run."""
 
+import dataclasses
 import json
 import sys
 
@@ -82,6 +83,16 @@ def test_the_description_says_what_the_numbers_mean(saved, env):
     assert description["rate"]["value"] == pytest.approx(1 / env.time_step)
     assert description["notes"] == {"epoch": 4}
     assert description["versions"]["jax"] == jax.__version__
+
+
+def test_units_and_meaning_are_those_that_the_environment_gives(policy, env):
+    (variables,) = policy.args
+    silent = env.replace(action_unit="", functions=dataclasses.replace(env.functions, observation_layout=None))
+    description = export.describe(silent, variables, "onnx")
+    assert description["action"]["unit"] == "unknown"
+    layout = [{"name": "observation", "unit": "unknown", "size": env.observation_size, "meaning": ""}]
+    assert description["observation"]["layout"] == layout
+    assert export.describe(env.replace(action_unit="N"), variables, "onnx")["action"]["unit"] == "N"
 
 
 def test_damage_anywhere_is_refused(saved, tmp_path):

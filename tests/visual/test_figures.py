@@ -145,6 +145,9 @@ def test_action_traces_show_the_limits_of_each_component():
         *traces, low, high = axes.get_lines()
         np.testing.assert_allclose([trace.get_ydata() for trace in traces], actions[:, :, index])
         assert (low.get_ydata()[0], high.get_ydata()[0]) == (-1.0 - index, 1.0 + index)
+        assert axes.get_ylabel() == f"action {index}"
+    (axes,) = figures.action_traces(actions[..., :1], np.ones(1), time_step=0.1, unit="N m").axes
+    assert axes.get_ylabel() == "action 0 [N m]"
 
 
 def test_matrices_share_a_scale_that_is_symmetric():

@@ -54,7 +54,7 @@ MIN_MULTIPLIER, MAX_MULTIPLIER = 1e-8, 1e16
 class LocalController:
     """A feedback controller near the policy."""
 
-    actions: jax.Array  # (T, A) [m/s], within the limits
+    actions: jax.Array  # (T, A) in action units, within the limits
     states: jax.Array  # (T, n + A) flattened, where they lead, and e_t = a_t - mu(s_t)
     gains: jax.Array  # (T, A, n)
     precision: jax.Array  # (T, A, A) the inverse of Sigma_t
