@@ -35,7 +35,7 @@ import jax.numpy as jnp
 
 import pods_jax
 from pods_jax import InputError, algorithms, envs
-from pods_jax.visual import figures
+from pods_jax.visual import figures, viewer
 
 # %% [markdown]
 # A planar rocket: it tilts, and its thrust points where it tilts to. It shall come to rest at the origin.
@@ -64,6 +64,13 @@ def come_to_rest(state, action):
     return jnp.concatenate([state["place"], 0.3 * state["velocity"], jnp.stack([state["tilt"]]), 0.05 * action])
 
 
+def draw(state):  # for the viewer: foot and top, joined, and where to go
+    along = jnp.stack([-jnp.sin(state["tilt"]), jnp.cos(state["tilt"])])
+    return envs.make_drawing(
+        jnp.stack([state["place"], state["place"] + 0.5 * along]), [(0, 1)], num_handles=1, target=jnp.zeros((1, 2))
+    )
+
+
 env = envs.from_step(
     fly,
     anywhere,
@@ -73,6 +80,7 @@ env = envs.from_step(
     action_unit="m/s² and 1/s²",
     horizon=10 if SMALL else 60,
     time_step=0.05,
+    draw=draw,
     name="rocket",
     task="come to rest",
 )
@@ -84,6 +92,9 @@ policy = algorithm.policy(train_state)
 states = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 5))
 flights = jax.vmap(lambda state: pods_jax.rollout(env, policy, state))(states)
 figures.action_traces(flights.action, env.action_limit, env.time_step, env.action_unit)
+
+# %%
+viewer.view(env, {"trained": flights})
 
 # %%
 figures.phase_portrait(flights.state["place"][:, :, 0], flights.state["velocity"][:, :, 0])

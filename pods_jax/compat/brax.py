@@ -22,7 +22,7 @@ from flax import struct
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.compat.carried import carried, from_carried
-from pods_jax.envs.environment import Environment
+from pods_jax.envs import Drawing, Environment
 
 try:
     from brax.envs import base
@@ -86,13 +86,14 @@ def from_environment(
     residual: Callable[[Any, jax.Array], jax.Array] | None = None,
     reward: Callable[[Any, jax.Array], jax.Array] | None = None,
     measure: Callable[[Any], dict[str, jax.Array]] | None = None,
+    draw: Callable[[Any], Drawing] | None = None,
     task: str = "own",
     action_unit: str = "",
 ) -> Environment:
     """An Environment of a `brax.envs.PipelineEnv`: its state is {"physics": {"q", "qd"}, "observation", "reward"}.
 
-    The rest of Brax's state is computed from q and qd at each step. residual, reward, measure, action_unit: as for
-    `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
+    The rest of Brax's state is computed from q and qd at each step. residual, reward, measure, draw, action_unit: as
+    for `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
     without `damping`. Actions are in [-1, 1], as Brax has them. Raises InputError for a wrapped environment or one
     that observes several things, and as `envs.from_step`.
     """
@@ -116,6 +117,7 @@ def from_environment(
         residual=residual,
         reward=reward,
         measure=measure,
+        draw=draw,
         action_limit=np.ones(env.action_size),
         horizon=horizon,
         time_step=float(env.dt),

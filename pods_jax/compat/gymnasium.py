@@ -53,9 +53,13 @@ class GymnasiumEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     """One of our environments with Gymnasium's interface."""
 
     def __init__(self, env: Environment, render_mode: str | None = None) -> None:
-        """render_mode: None, or "rgb_array" for pictures of the episode so far. Raises InputError on another one."""
+        """render_mode: None, or "rgb_array" for pictures of the episode so far.
+
+        Raises InputError on another one, and for pictures of an environment that cannot be drawn.
+        """
         if render_mode is not None:
             checks.choice("render_mode", render_mode, ("rgb_array",))
+            env.drawing_function()  # refuses
         self.env, self.render_mode = env, render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / env.time_step)}
         self.observation_space, self.action_space = spaces(env)

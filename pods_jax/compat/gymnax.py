@@ -14,7 +14,7 @@ import numpy as np
 
 from pods_jax.checks import InputError
 from pods_jax.compat.carried import carried, from_carried
-from pods_jax.envs import Environment
+from pods_jax.envs import Drawing, Environment
 from pods_jax.types import Key
 
 
@@ -26,12 +26,13 @@ def from_environment(
     residual: Callable[[Any, jax.Array], jax.Array] | None = None,
     reward: Callable[[Any, jax.Array], jax.Array] | None = None,
     measure: Callable[[Any], dict[str, jax.Array]] | None = None,
+    draw: Callable[[Any], Drawing] | None = None,
     task: str = "own",
     action_unit: str = "",
 ) -> Environment:
     """An Environment whose state is {"physics": the state of gymnax, "observation", "reward"}.
 
-    params: `env.default_params` if not given. residual, reward, measure, action_unit: as for `envs.from_step`;
+    params: `env.default_params` if not given. residual, reward, measure, draw, action_unit: as for `envs.from_step`;
     with neither of the first two, the environment's own reward, which only "first_order" steps can climb without
     `damping`. An action is the deviation from the middle of the action space. Raises InputError if that is not a
     bounded box, and as `envs.from_step`.
@@ -62,6 +63,7 @@ def from_environment(
         residual=residual,
         reward=reward,
         measure=measure,
+        draw=draw,
         action_limit=(high - low) / 2,
         horizon=horizon,
         name=str(getattr(env, "name", type(env).__name__)),

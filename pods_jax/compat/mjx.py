@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.compat.carried import promoting
-from pods_jax.envs import Environment, from_step
+from pods_jax.envs import Drawing, Environment, from_step
 from pods_jax.types import Key
 
 try:
@@ -44,15 +44,16 @@ def from_model(
     action_limit: ArrayLike | None = None,
     num_substeps: int = 1,
     name: str = "mjx",
+    draw: Callable[[State], Drawing] | None = None,
     task: str = "own",
     action_unit: str = "",
 ) -> Environment:
     """An Environment of a `mujoco.MjModel`; its state is {"qpos", "qvel"}, and "act" if the model has activations.
 
-    residual, reward, measure, action_unit: as for `envs.from_step`. observe: all of the state, if not given. reset:
-    if not given, qpos0 at rest, each number changed by up to `reset_noise`. action_limit: (A,) if not given, half of
-    each control range; an action is the control's deviation from the middle of its range. num_substeps: steps of the
-    simulation between two actions. Raises InputError where a limit is missing, and as `envs.from_step`.
+    residual, reward, measure, draw, action_unit: as for `envs.from_step`. observe: all of the state, if not given.
+    reset: if not given, qpos0 at rest, each number changed by up to `reset_noise`. action_limit: (A,) if not given,
+    half of each control range; an action is the control's deviation from the middle of its range. num_substeps: steps
+    of the simulation between two actions. Raises InputError where a limit is missing, and as `envs.from_step`.
     """
     if not isinstance(model, mujoco.MjModel):
         raise InputError(f"model is a {type(model).__name__}: must be a mujoco.MjModel")
@@ -83,6 +84,7 @@ def from_model(
         residual=residual,
         reward=reward,
         measure=measure,
+        draw=draw,
         action_limit=limit,
         horizon=horizon,
         time_step=float(model.opt.timestep) * num_substeps,

@@ -5,7 +5,7 @@ from typing import Any
 
 from pods_jax import checks
 from pods_jax.envs import cloth_3d, double_pendulum_3d, payload_2d, pendulum_2d, pendulum_3d, rope_3d
-from pods_jax.envs.description import Block, Energy
+from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.envs.from_step import from_step
 from pods_jax.envs.payload import Payload, Weights, make_payload, make_weights
@@ -53,6 +53,7 @@ def make(name: str, task: str | None = None, *, terminal_only: bool = False, **c
 
 __all__ = [
     "Block",
+    "Drawing",
     "Energy",
     "Environment",
     "Functions",
@@ -60,6 +61,7 @@ __all__ = [
     "Weights",
     "from_step",
     "make",
+    "make_drawing",
     "make_payload",
     "make_weights",
     "names",

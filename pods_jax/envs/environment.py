@@ -12,11 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
-from pods_jax.envs.description import Block, Energy
+from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.trajopt import LinearModel, linearize
 from pods_jax.types import Key
 
@@ -30,7 +31,8 @@ class Functions:
 
     What has a default may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a
     step, a `trajopt.LinearModel` of flattened states (`ravel_pytree`), where it is to be had for less than `jacfwd`
-    asks. observation_layout: what the components of `observe` mean, in order. energy: the mechanical energy.
+    asks. observation_layout: what the components of `observe` mean, in order. energy: the mechanical energy. draw:
+    what pictures show of a state.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -43,6 +45,7 @@ class Functions:
     linearize: Callable[[Parameters, State, jax.Array, State], LinearModel] | None = None
     observation_layout: Callable[[Parameters], Sequence[Block]] | None = None
     energy: Callable[[Parameters, State], Energy] | None = None
+    draw: Callable[[Parameters, State], Drawing] | None = None
 
 
 @struct.dataclass
@@ -81,6 +84,13 @@ class Environment:
         if self.functions.observation_layout is None:
             return (Block("observation", "unknown", self.observation_size, ""),)
         return tuple(self.functions.observation_layout(self.parameters))
+
+    @property
+    def space_dimension(self) -> int | None:
+        """Number of dimensions d of the space that it is drawn in, 2 or 3; None where it cannot be drawn."""
+        if self.functions.draw is None:
+            return None
+        return jax.eval_shape(lambda key: self.draw(self.reset(key)), jax.random.key(0)).points.shape[1]
 
     @jax.jit
     def reset(self, key: Key) -> State:
@@ -163,6 +173,28 @@ class Environment:
             )
         self._check_state(state)
         return self.functions.energy(self.parameters, state)
+
+    @jax.jit
+    def draw(self, state: State) -> Drawing:
+        """What pictures show of a state. Raises InputError where the environment cannot be drawn."""
+        function = self.drawing_function()
+        self._check_state(state)
+        drawing = function(self.parameters, state)
+        if not isinstance(drawing, Drawing):
+            shapes = jax.tree.map(np.shape, drawing)
+            raise checks.InputError(
+                f"draw returns {shapes}: must return an `envs.Drawing`, which `envs.make_drawing` builds"
+            )
+        return drawing
+
+    def drawing_function(self) -> Callable[[Parameters, State], Drawing]:
+        """`functions.draw`. Raises InputError, with the cure, where there is none."""
+        if self.functions.draw is None:
+            raise checks.InputError(
+                f"{self.name} cannot be drawn: give `draw=`, a function of a state that returns "
+                "`envs.make_drawing(points, segments)`"
+            )
+        return self.functions.draw
 
     def _check_state(self, state: State) -> None:
         """Raises InputError unless the state looks like what `reset` returns; costs nothing once compiled."""

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from pods_jax import checks
 from pods_jax.checks import InputError
-from pods_jax.envs.description import Block, Energy
+from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.envs.environment import Environment, Functions, State
 from pods_jax.types import Key
 
@@ -35,6 +35,7 @@ def from_step(
     reward: Callable[[State, jax.Array], jax.Array] | None = None,
     measure: Callable[[State], dict[str, jax.Array]] | None = None,
     energy: Callable[[State], Energy] | None = None,
+    draw: Callable[[State], Drawing] | None = None,
     observation_layout: Sequence[Block] = (),
     action_limit: ArrayLike,
     action_unit: str = "",
@@ -49,11 +50,11 @@ def from_step(
     from a key. observe: (O,) what the policy sees. residual: (R,) of arriving in a state by an action, the reward
     being -|residual|^2; with it second-order steps take the Gauss-Newton model. reward: () instead of the residual,
     twice differentiable, see `Environment.with_reward`. measure: numbers of the last state that `evaluate` reports.
-    energy: of a state, for the doctor. observation_layout: what the components of an observation are, for policy
-    files. action_limit: (A,) |action| <= action_limit. action_unit: of actions and their limits, such as "N m".
-    time_step [s]: between two actions. Raises InputError that names what is wrong, down to the leaf of the state: a
-    function that is not pure, other shapes or types than it should return, a derivative that is missing or not
-    finite, actions without effect.
+    energy: of a state, for the doctor. draw: what pictures show of a state, by `envs.make_drawing`.
+    observation_layout: what the components of an observation are, for policy files. action_limit: (A,) |action| <=
+    action_limit. action_unit: of actions and their limits, such as "N m". time_step [s]: between two actions. Raises
+    InputError that names what is wrong, down to the leaf of the state: a function that is not pure, other shapes or
+    types than it should return, a derivative that is missing or not finite, actions without effect.
     """
     if (residual is None) == (reward is None):
         raise InputError("give either residual, for the reward -|residual|^2, or reward")
@@ -84,11 +85,14 @@ def from_step(
             measure=lambda _, state: measure(state) if measure else {},
             observation_layout=(lambda _: observation_layout) if observation_layout else None,
             energy=(lambda _, state: energy(state)) if energy else None,
+            draw=(lambda _, state: draw(state)) if draw else None,
         ),
         parameters=(),
         action_limit=jnp.asarray(limit, dtype),
         action_unit=action_unit,
     )
+    if draw is not None:
+        traced("draw", env.draw, state)
     check_derivative(env)
     return env if reward is None else env.with_reward(reward)
 

@@ -17,7 +17,7 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from pods_jax import checks, sim
-from pods_jax.envs.description import Block, Energy
+from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.types import Key
 
@@ -224,6 +224,24 @@ def linearize(payload: Payload, state: sim.State, action: jax.Array, next_state:
     return sim.linearize(payload.system, state, action, next_state)
 
 
+def draw(payload: Payload, state: sim.State) -> Drawing:
+    """Handles, points, springs and planes; cables no longer than their rest length hang slack."""
+    system, springs = payload.system, payload.system.springs
+    points = jnp.concatenate([sim.handle_position(system, state.handle), state.position])
+    first, second = np.asarray(springs.ends, int).reshape(-1, 2).T
+    length = jnp.linalg.norm(points[second] - points[first], axis=1)
+    return make_drawing(
+        points,
+        springs.ends,
+        slack=(length <= springs.rest_length) & np.asarray(springs.cable, bool),
+        cables=springs.cable,
+        num_handles=system.num_handles,
+        normals=system.planes.normal,
+        offsets=system.planes.offset,
+        target=payload.rest_position if payload.weights.position > 0 else (),
+    )
+
+
 FUNCTIONS = Functions(
     reset,
     step,
@@ -234,4 +252,5 @@ FUNCTIONS = Functions(
     linearize=linearize,
     observation_layout=observation_layout,
     energy=energy,
+    draw=draw,
 )

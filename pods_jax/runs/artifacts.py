@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict
 from rich.console import Console
 
-from pods_jax import checks, sim
+from pods_jax import checks
 from pods_jax import export as exporting
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
@@ -137,11 +139,7 @@ def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) ->
     if kind == "actions":
         return figures.action_traces(trajectories.action, env.action_limit, env.time_step, env.action_unit)
     if kind == "phase":
-        if not isinstance(trajectories.state, sim.State):
-            raise InputError(f"kind = 'phase': {env.name} is not made of points; draw its actions instead")
-        return figures.phase_portrait(
-            trajectories.state.position[..., -1, 0], trajectories.state.velocity[..., -1, 0]
-        )
+        return figures.phase_portrait(*last_point(env, starts, trajectories.state))
     first = jax.tree.map(lambda leaf: leaf[0], (starts, trajectories.action))
     parts = jacobians(env, *first)
     if kind == "jacobian":
@@ -149,6 +147,19 @@ def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) ->
         return figures.matrices(named, xlabel="component of the actions", ylabel="component of the states")
     named = {"Gauss-Newton": parts.gauss_newton, "exact": parts.hessian}
     return figures.matrices(named, xlabel="component of the actions", ylabel="component of the actions")
+
+
+def last_point(env: Environment, starts: Any, states: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(k, T) [m] and (k, T) [m/s]: where the last point of the drawing is along x, and how fast.
+
+    starts: leaves (k, ...), states: leaves (k, T, ...). The velocity is a central difference over two time steps, at
+    the end over the last three states. Raises InputError for an environment that cannot be drawn.
+    """
+    env.drawing_function()  # refuses
+    path = jax.tree.map(lambda first, rest: jnp.concatenate([first[:, None], rest], axis=1), starts, states)
+    position = np.asarray(jax.vmap(jax.vmap(env.draw))(path).points[:, :, -1, 0])
+    velocity = np.gradient(position, env.time_step, axis=1, edge_order=min(2, position.shape[1] - 1))
+    return position[:, 1:], velocity[:, 1:]
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Moving pictures of payload environments: points, springs, handles, table, target and trail.
+"""Moving pictures of what an environment draws: points, segments, handles, planes, target and trail.
 
 Drawn with matplotlib: a function from states to an animation, which a notebook shows with `to_jshtml()` and
 `save` writes as a GIF.
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from pods_jax import sim
 from pods_jax.checks import InputError
-from pods_jax.envs import Environment, Payload
+from pods_jax.envs import Drawing, Environment
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -25,8 +24,8 @@ COLORS = {"slack": "0.75", "taut": "tab:blue", "point": "tab:blue", "handle": "t
 def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
     """An animation in real time of states, leaves (T, ...), such as `trajectory.state` of a rollout.
 
-    Springs are blue, cables that hang slack grey; handles are red squares, targets green crosses, the table grey.
-    Raises InputError for an environment that is not made of points and springs.
+    Segments are blue, those that hang slack grey; handles are red squares, targets green crosses, planes grey.
+    Raises InputError for an environment that cannot be drawn.
     """
     from matplotlib.animation import FuncAnimation
 
@@ -37,7 +36,7 @@ def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
 def picture(env: Environment, states: Any, title: str = "") -> np.ndarray:
     """(height, width, 3) bytes: the last of the states, leaves (T, ...), as `animate` would show it, with its trail.
 
-    Raises InputError for an environment that is not made of points and springs.
+    Raises InputError for an environment that cannot be drawn.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -48,32 +47,52 @@ def picture(env: Environment, states: Any, title: str = "") -> np.ndarray:
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
+def drawings(env: Environment, states: Any) -> Drawing:
+    """What the environment draws of states, leaves (T, ...), as NumPy arrays with a leading T.
+
+    Raises InputError for an environment that cannot be drawn.
+    """
+    env.drawing_function()  # refuses
+    return jax.tree.map(np.asarray, _draw_all(env, states))
+
+
+def trail(drawn: Drawing) -> np.ndarray:
+    """(T, d) [m] the mean of the points that no action drives, or of all where it drives them all."""
+    free = drawn.points[:, drawn.num_handles :]
+    return (free if free.shape[1] else drawn.points).mean(axis=1)
+
+
+@jax.jit
+def _draw_all(env: Environment, states: Any) -> Drawing:
+    return jax.vmap(env.draw)(states)
+
+
 def _scene(env: Environment, states: Any, title: str) -> "tuple[Figure, Callable[[int], list[Any]], int]":
     """The figure, what draws a frame of it, and the number of frames."""
     from matplotlib.figure import Figure
 
-    points = all_points(env, states)
-    dimension = points.shape[-1]
+    drawn = drawings(env, states)
+    points, num_handles, middle = drawn.points, drawn.num_handles, trail(drawn)
     figure = Figure(figsize=(4.8, 4.2), layout="constrained")
-    style: dict[str, Any] = {"projection": "3d", "computed_zorder": False} if dimension == 3 else {}
+    style: dict[str, Any] = {"projection": "3d", "computed_zorder": False} if points.shape[-1] == 3 else {}
     axes: Any = figure.add_subplot(**style)
     axes.set_title(title, fontsize="medium")
-    _frame(axes, env, points)
-    num_handles = env.parameters.system.num_handles
-    lines = [axes.plot(*points[0, list(pair)].T, linewidth=1.2)[0] for pair in env.parameters.system.springs.ends]
+    (target,) = axes.plot(*drawn.target[0].T, "+", color=COLORS["target"], markersize=6)
+    _frame(axes, drawn)
+    lines = [axes.plot(*points[0, list(pair)].T, linewidth=1.2)[0] for pair in drawn.segments]
     (free,) = axes.plot(*points[0, num_handles:].T, "o", color=COLORS["point"], markersize=4)
     (handles,) = axes.plot(*points[0, :num_handles].T, "s", color=COLORS["handle"], markersize=5)
-    (trail,) = axes.plot(*points[:1, num_handles:].mean(axis=1).T, color="0.6", linewidth=0.8)
-    slack = slack_springs(env, points)
+    (path,) = axes.plot(*middle[:1].T, color="0.6", linewidth=0.8)
 
     def draw(index: int) -> list[Any]:
-        for line, pair, loose in zip(lines, env.parameters.system.springs.ends, slack[index], strict=True):
+        for line, pair, loose in zip(lines, drawn.segments, drawn.slack[index], strict=True):
             _place(line, points[index, list(pair)])
             line.set(color=COLORS["slack" if loose else "taut"], linestyle="--" if loose else "-")
+        _place(target, drawn.target[index])
         _place(free, points[index, num_handles:])
         _place(handles, points[index, :num_handles])
-        _place(trail, points[: index + 1, num_handles:].mean(axis=1))
-        return [*lines, free, handles, trail]
+        _place(path, middle[: index + 1])
+        return [*lines, target, free, handles, path]
 
     return figure, draw, len(points)
 
@@ -94,22 +113,6 @@ def check_name(path: pathlib.Path) -> None:
         raise InputError(f"out = {str(path)!r}: must name a file that ends in .gif, or in .html for a page")
 
 
-def all_points(env: Environment, states: Any) -> np.ndarray:
-    """(T, H + P, d) [m]: handles first, then free points. Raises InputError if the environment has none."""
-    if not isinstance(env.parameters, Payload):
-        raise InputError(f"env = {env.name!r}: only environments made of points and springs can be drawn")
-    handles = jax.vmap(lambda handle: sim.handle_position(env.parameters.system, handle))(states.handle)
-    return np.concatenate([np.asarray(handles), np.asarray(states.position)], axis=1)
-
-
-def slack_springs(env: Environment, points: np.ndarray) -> np.ndarray:
-    """(T, S): True for cables that are no longer than their rest length."""
-    springs = env.parameters.system.springs
-    first, second = np.asarray(springs.ends).T
-    length = np.linalg.norm(points[:, second] - points[:, first], axis=-1)
-    return (length <= np.asarray(springs.rest_length)) & np.asarray(springs.cable)
-
-
 def _place(line: Any, points: np.ndarray) -> None:
     if points.shape[-1] == 3:
         line.set_data_3d(*points.T)
@@ -117,24 +120,23 @@ def _place(line: Any, points: np.ndarray) -> None:
         line.set_data(*points.T)
 
 
-def _frame(axes: Any, env: Environment, points: np.ndarray) -> None:
-    """The still part: limits with the same scale on all axes, table, target."""
-    payload = env.parameters
-    shown = points.reshape(-1, points.shape[-1])
-    if payload.weights.position > 0:
-        target = np.asarray(payload.rest_position)
-        axes.plot(*target.T, "+", color=COLORS["target"], markersize=6)
-        shown = np.concatenate([shown, target])
+def _frame(axes: Any, drawn: Drawing) -> None:
+    """The still part: limits with the same scale on all axes, and the planes of the first state."""
+    dimension = drawn.points.shape[-1]
+    shown = np.concatenate([drawn.points.reshape(-1, dimension), drawn.target.reshape(-1, dimension)])
     centre, half = (shown.max(axis=0) + shown.min(axis=0)) / 2, np.ptp(shown, axis=0).max() / 2 + 0.05
-    for name, middle in zip("xyz" if shown.shape[1] == 3 else "xy", centre, strict=True):
+    for name, middle in zip("xyz" if dimension == 3 else "xy", centre, strict=True):
         getattr(axes, f"set_{name}lim")(middle - half, middle + half)
     axes.set_aspect("equal")
-    axes.set(xlabel="x [m]", ylabel="y [m]" if shown.shape[1] == 3 else "z [m]")
-    if shown.shape[1] == 3:
+    axes.set(xlabel="x [m]", ylabel="y [m]" if dimension == 3 else "z [m]")
+    if dimension == 3:
         axes.set_zlabel("z [m]")
-        x, y = np.meshgrid(*(middle + half * np.array([-1, 1]) for middle in centre[:2]))
-        planes = payload.system.planes
-        for normal, offset in zip(np.asarray(planes.normal), np.asarray(planes.offset), strict=True):
-            if normal[2] > 0:  # a table; a wall would hide what it holds
-                height = (offset - normal[0] * x - normal[1] * y) / normal[2]
-                axes.plot_surface(x, y, height, color="0.9", alpha=0.4, shade=False, zorder=-1)
+    flat = np.meshgrid(*(middle + half * np.array([-1, 1]) for middle in centre[:-1]))
+    for normal, offset in zip(drawn.normals[0], drawn.offsets[0], strict=True):
+        if normal[-1] > 0:  # a table; a wall would hide what it holds
+            below = sum(component * along for component, along in zip(normal[:-1], flat, strict=True))
+            height = (offset - below) / normal[-1]
+            if dimension == 3:
+                axes.plot_surface(*flat, height, color="0.9", alpha=0.4, shade=False, zorder=-1)
+            else:
+                axes.plot(*flat, height, color="0.7", linewidth=1.0, zorder=-1)

@@ -8,7 +8,7 @@ import base64
 import html
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from pods_jax.checks import InputError
-from pods_jax.envs import Environment
+from pods_jax.envs import Drawing, Environment
 from pods_jax.types import Trajectory
 from pods_jax.visual import animation
 
@@ -53,19 +53,16 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     """A page with one picture for each label, side by side, such as those of two policies.
 
     rollouts: for each label one trajectory, leaves (T, ...), or several, leaves (k, T, ...), among which the page
-    chooses. Raises InputError without any, for numbers that are not finite, and for an environment that is not made
-    of points and springs.
+    chooses. Raises InputError without any, for numbers that are not finite, and for an environment that cannot be
+    drawn. The kinetic energy is shown where `Environment.measure` gives it.
     """
     groups = {label: _several(trajectory) for label, trajectory in rollouts.items()}
     if not any(groups.values()):
         raise InputError("rollouts: must hold at least one trajectory")
-    points = {
-        label: [animation.all_points(env, trajectory.state) for trajectory in group]
-        for label, group in groups.items()
+    drawn = {
+        label: [animation.drawings(env, trajectory.state) for trajectory in group] for label, group in groups.items()
     }
-    scene = _scene(
-        env, np.concatenate([one.reshape(-1, one.shape[-1]) for group in points.values() for one in group])
-    )
+    scene = _scene(env, [one for group in drawn.values() for one in group])
     content = {
         "title": title or f"{env.name} / {env.task}",
         **scene,
@@ -73,8 +70,7 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
             {
                 "label": label,
                 "rollouts": [
-                    _rollout(env, trajectory, shown, scene)
-                    for trajectory, shown in zip(group, points[label], strict=True)
+                    _rollout(env, trajectory, one, scene) for trajectory, one in zip(group, drawn[label], strict=True)
                 ],
             }
             for label, group in groups.items()
@@ -91,59 +87,65 @@ def _several(trajectory: Trajectory) -> list[Trajectory]:
     return [jax.tree.map(lambda leaf, i=index: leaf[i], trajectory) for index in range(len(trajectory.reward))]
 
 
-def _scene(env: Environment, shown: np.ndarray) -> dict[str, Any]:
-    """What stays: springs, target, table, and a ball around all points."""
-    payload, springs = env.parameters, env.parameters.system.springs
-    target = np.asarray(payload.rest_position) if payload.weights.position > 0 else np.zeros((0, shown.shape[1]))
-    everything = np.concatenate([shown, target])
+def _scene(env: Environment, drawn: Sequence[Drawing]) -> dict[str, Any]:
+    """What stays: segments, target, tables, and a ball around all points."""
+    first, dimension = drawn[0], drawn[0].points.shape[-1]
+    points = [part.reshape(-1, dimension) for one in drawn for part in (one.points, one.target)]
+    everything = np.concatenate(points)
     if not np.all(np.isfinite(everything)):
         raise InputError("rollouts: hold positions that are not finite")
     centre = (everything.max(axis=0) + everything.min(axis=0)) / 2
     radius = float(np.linalg.norm(everything - centre, axis=1).max()) + 1e-3
-    cables = iter(range(len(springs.ends)))
+    cables = iter(range(len(first.segments)))
     return {
-        "dimension": shown.shape[1],
+        "dimension": dimension,
         "centre": centre.tolist(),
         "radius": radius,
         "scale": radius / LARGEST,
-        "numPoints": env.parameters.system.num_handles + env.parameters.system.num_points,
-        "numHandles": env.parameters.system.num_handles,
-        # The third number: which of the cables it is, or -1 for a spring.
-        "springs": [
-            [int(first), int(second), next(cables) if cable else -1]
-            for (first, second), cable in zip(springs.ends, springs.cable, strict=True)
+        "numPoints": first.points.shape[1],
+        "numHandles": first.num_handles,
+        # The third number: which of the segments that can hang slack it is, or -1 for one that cannot.
+        "segments": [
+            [*pair, next(cables) if cable else -1] for pair, cable in zip(first.segments, first.cables, strict=True)
         ],
-        "target": target.tolist(),
-        "tables": _tables(env, centre, radius) if shown.shape[1] == 3 else [],
+        "target": first.target[0].tolist(),
+        "targetMoves": not all(np.array_equal(row, first.target[0]) for one in drawn for row in one.target),
+        "tables": _tables(first, centre, radius),
         "timeStep": env.time_step,
         "limit": np.asarray(env.action_limit).tolist(),
         "actionUnit": env.action_unit,
     }
 
 
-def _tables(env: Environment, centre: np.ndarray, radius: float) -> list[Any]:
-    """Four corners (4, 3) [m] of each plane that faces upwards; a wall would hide what it holds."""
-    planes, corners = env.parameters.system.planes, np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    flat = centre[:2] + radius * corners
+def _tables(drawn: Drawing, centre: np.ndarray, radius: float) -> list[Any]:
+    """Corners (4, 3) or ends (2, 2) [m] of each plane that faces upwards; a wall would hide what it holds."""
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) if len(centre) == 3 else np.array([[-1], [1]])
+    flat = centre[:-1] + radius * corners
     return [
-        np.column_stack([flat, (offset - flat @ normal[:2]) / normal[2]]).tolist()
-        for normal, offset in zip(np.asarray(planes.normal), np.asarray(planes.offset), strict=True)
-        if normal[2] > 0
+        np.column_stack([flat, (offset - flat @ normal[:-1]) / normal[-1]]).tolist()
+        for normal, offset in zip(drawn.normals[0], drawn.offsets[0], strict=True)
+        if normal[-1] > 0
     ]
 
 
-def _rollout(env: Environment, trajectory: Trajectory, points: np.ndarray, scene: dict[str, Any]) -> dict[str, str]:
-    packed = np.round((points - np.array(scene["centre"])) / scene["scale"])
+def _rollout(env: Environment, trajectory: Trajectory, drawn: Drawing, scene: dict[str, Any]) -> dict[str, str]:
     measured = jax.vmap(env.measure)(trajectory.state)
-    numbers = {"reward": trajectory.reward, "action": trajectory.action, "energy": measured["kinetic_energy"]}
+    numbers = {"reward": trajectory.reward, "action": trajectory.action}
+    if "kinetic_energy" in measured:
+        numbers["energy"] = measured["kinetic_energy"]
     if not all(np.all(np.isfinite(values)) for values in numbers.values()):
         raise InputError("rollouts: hold rewards, actions or energies that are not finite")
-    cables = np.asarray(env.parameters.system.springs.cable, bool)
+    placed = {"points": drawn.points, **({"target": drawn.target} if scene["targetMoves"] else {})}
     return {
-        "points": _encode(packed, "<i2"),
-        "slack": _encode(animation.slack_springs(env, points)[:, cables], "u1"),
+        **{name: _encode(_packed(where, scene), "<i2") for name, where in placed.items()},
+        "slack": _encode(drawn.slack[:, np.asarray(drawn.cables, bool)], "u1"),
         **{name: _encode(values, "<f4") for name, values in numbers.items()},
     }
+
+
+def _packed(points: np.ndarray, scene: dict[str, Any]) -> np.ndarray:
+    """Points (..., d) [m] in units of the page, rounded."""
+    return np.round((points - np.array(scene["centre"])) / scene["scale"])
 
 
 def _encode(values: Any, dtype: str) -> str:

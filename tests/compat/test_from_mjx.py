@@ -6,8 +6,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from pods_jax import InputError, algorithms, compat, evaluate, replay, train
+from pods_jax import InputError, algorithms, compat, envs, evaluate, replay, train
 from pods_jax.evaluation import make_heldout_set
+from pods_jax.visual import animation, viewer
 
 CART_POLE = """
 <mujoco>
@@ -52,6 +53,20 @@ def test_it_steps_as_mujoco(model):
         tolerance = 1e-3 if state["qpos"].dtype == jnp.float32 else 1e-8
         np.testing.assert_allclose(trajectory.state["qpos"][index], data.qpos, rtol=tolerance, atol=tolerance)
         np.testing.assert_allclose(trajectory.state["qvel"][index], data.qvel, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_it_is_drawn_in_the_units_that_it_is_given(model):
+    def draw(state):
+        place, angle = state["qpos"]
+        cart, pole = jnp.stack([place, jnp.zeros_like(place)]), 0.6 * jnp.stack([jnp.sin(angle), jnp.cos(angle)])
+        return envs.make_drawing(jnp.stack([cart, cart + pole]), [(0, 1)], num_handles=1)
+
+    env = compat.from_mjx(model, horizon=3, residual=residual, draw=draw, action_unit="N")
+    trajectory = replay(env, env.reset(jax.random.key(0)), jnp.ones((3, 1), env.action_limit.dtype))
+    assert (env.action_unit, env.space_dimension) == ("N", 2)
+    assert '"actionUnit":"N"' in viewer.view(env, {"cart": trajectory}).page
+    assert animation.picture(env, trajectory.state).ndim == 3
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import pytest
 
 import pods_jax
 from pods_jax import envs, sim
-from pods_jax.checks import InputError
 from pods_jax.visual import animation
 
 
@@ -20,8 +19,8 @@ def test_every_frame_shows_points_and_handles_where_they_are(name):
     states = states_of(env)
     moving = animation.animate(env, states, title=name)
     artists = moving._func(2)
-    springs, (free, handles, trail) = artists[:-3], artists[-3:]
-    points = animation.all_points(env, states)
+    springs, (target, free, handles, trail) = artists[:-4], artists[-4:]
+    points = animation.drawings(env, states).points
     num_handles = env.parameters.system.num_handles
 
     def drawn(line):
@@ -30,6 +29,8 @@ def test_every_frame_shows_points_and_handles_where_they_are(name):
     np.testing.assert_allclose(drawn(free), states.position[2])
     handle = sim.handle_position(env.parameters.system, states.handle[2])
     np.testing.assert_allclose(drawn(handles), handle)
+    shown = env.parameters.rest_position if env.parameters.weights.position else np.zeros((0, points.shape[-1]))
+    np.testing.assert_allclose(drawn(target), shown)
     assert points.shape[1] == num_handles + env.parameters.system.num_points
     assert len(drawn(trail)) == 3
     assert len(springs) == len(env.parameters.system.springs.ends)
@@ -40,16 +41,8 @@ def test_every_frame_shows_points_and_handles_where_they_are(name):
 
 def test_slack_cables_are_told_from_taut_ones():
     env = envs.make("payload_2d")
-    system = env.parameters.system
-    points = np.concatenate([np.asarray(system.handle_origin), np.asarray(env.parameters.rest_position)])[None]
-    lifted = points.copy()
-    lifted[:, 2:, 1] += 0.1
-    ends = system.springs.ends
-    np.testing.assert_array_equal(animation.slack_springs(env, points), [[False] * len(ends)])
-    np.testing.assert_array_equal(animation.slack_springs(env, lifted)[0], system.springs.cable)
-
-
-def test_what_is_not_made_of_points_is_refused():
-    env = envs.make("pendulum_2d").replace(parameters=None)
-    with pytest.raises(InputError, match="only environments made of points and springs can be drawn"):
-        animation.animate(env, None)
+    springs, state = env.parameters.system.springs, env.reset(jax.random.key(0))
+    hanging = state.replace(position=env.parameters.rest_position, handle=jnp.zeros(2))
+    lifted = hanging.replace(position=hanging.position + jnp.array([[0.0, 0.1]]))
+    np.testing.assert_array_equal(env.draw(hanging).slack, [False] * len(springs.ends))
+    np.testing.assert_array_equal(env.draw(lifted).slack, springs.cable)

@@ -48,10 +48,10 @@ def test_a_figure_is_saved_even_if_nothing_is_finite(tmp_path):
 def test_matplotlib_is_imported_by_those_who_draw_and_pyplot_by_nobody():
     program = """
 import sys
-from pods_jax import plotting
+from pods_jax.visual import figures
 from tests.records import make_record
 assert "matplotlib" not in sys.modules
-plotting.learning_curve([0], [-1.0], [0.0], [0.5], [-0.5])
+figures.learning_curve([0], [-1.0], [0.0], [0.5], [-0.5])
 assert "matplotlib.pyplot" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

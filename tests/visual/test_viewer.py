@@ -47,7 +47,8 @@ def test_the_page_holds_what_the_rollouts_do(env, two):
     points = (
         np.frombuffer(base64.b64decode(stored["points"]), "<i2").reshape(6, -1, 2) * data["scale"] + data["centre"]
     )
-    expected = animation.all_points(env, second.state)
+    drawn = animation.drawings(env, second.state)
+    expected = drawn.points
     np.testing.assert_allclose(points, expected, atol=data["scale"])
     np.testing.assert_allclose(np.frombuffer(base64.b64decode(stored["reward"]), "<f4"), second.reward)
     np.testing.assert_allclose(np.frombuffer(base64.b64decode(stored["action"]), "<f4"), second.action.reshape(-1))
@@ -55,8 +56,8 @@ def test_the_page_holds_what_the_rollouts_do(env, two):
     np.testing.assert_allclose(np.frombuffer(base64.b64decode(stored["energy"]), "<f4"), energy)
     cables = np.asarray(env.parameters.system.springs.cable)
     slack = np.frombuffer(base64.b64decode(stored["slack"]), "u1").reshape(6, -1)
-    np.testing.assert_array_equal(slack, animation.slack_springs(env, expected)[:, cables])
-    assert sorted(third for _, _, third in data["springs"] if third >= 0) == list(range(cables.sum()))
+    np.testing.assert_array_equal(slack, drawn.slack[:, cables])
+    assert sorted(third for _, _, third in data["segments"] if third >= 0) == list(range(cables.sum()))
 
 
 def test_the_page_needs_nothing_else_and_no_label_breaks_it(env, two):
@@ -78,7 +79,8 @@ def test_ten_rollouts_of_the_cloth_fit_into_a_megabyte():
     several = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (10, *leaf.shape)), one)
     page = viewer.view(env, {"cloth": several}).page
     assert len(page.encode()) <= 1e6
-    assert len(data_of(page)["tables"]) == 1
+    assert np.shape(data_of(page)["tables"]) == (1, 4, 3)
+    assert not data_of(page)["targetMoves"]
 
 
 def test_what_cannot_be_shown_is_refused(env, two, tmp_path):
