@@ -5,16 +5,23 @@
     train_state, history = pods_jax.train(algorithm, jax.random.key(0))
     metrics = pods_jax.evaluate(env, algorithm.policy(train_state))
 
-Everything is written for one trajectory and compiled as imported; use `jax.vmap` for a batch.
+Everything is written for one trajectory and compiled as imported; use `jax.vmap` for a batch. Bridges to other
+libraries, policy files and pictures are imported when they are asked for: `pods_jax.compat`, `.export`, `.viewer`.
 """
 
-from pods_jax import algorithms, envs
+from typing import TYPE_CHECKING, Any
+
+from pods_jax import algorithms, devices, envs, sim, trajopt
 from pods_jax.checks import InputError
 from pods_jax.evaluation import evaluate
-from pods_jax.improvement import Improvement, improve, improve_batch
+from pods_jax.improvement import Improvement, improve, improve_batch, optimize
 from pods_jax.rollouts import replay, rollout
 from pods_jax.training import Report, train
 from pods_jax.types import Trajectory
+
+if TYPE_CHECKING:
+    from pods_jax import compat, export, visual
+    from pods_jax.visual import viewer
 
 __version__ = "0.1.0"
 
@@ -24,11 +31,78 @@ __all__ = [
     "Report",
     "Trajectory",
     "algorithms",
+    "compat",
+    "devices",
     "envs",
     "evaluate",
+    "export",
     "improve",
     "improve_batch",
+    "optimize",
     "replay",
     "rollout",
+    "sim",
     "train",
+    "trajopt",
+    "viewer",
+    "visual",
 ]
+
+_MOVED = {
+    "anatomy": "visual.jacobians",
+    "checkpoints": "storage.checkpoints",
+    "cli": "commands.command_line",
+    "comparison": "visual.curves",
+    "configuration": "runs.configuration",
+    "cores": "devices.cpu",
+    "delivery": "runs.artifacts",
+    "digests": "storage.checksums",
+    "doctor": "diagnostics.doctor",
+    "experiment": "runs.experiment",
+    "fitting": "policies.regression",
+    "followers": "runs.worker",
+    "gpu": "devices.gpu",
+    "interruption": "runs.signals",
+    "kept_optima": "storage.optimum_cache",
+    "manifest": "storage.manifest",
+    "memory": "devices.memory",
+    "metrics": "runs.metrics_log",
+    "networks": "policies.network",
+    "parallel": "devices.sharding",
+    "plain": "devices.host",
+    "plotting": "visual.figures",
+    "preparation": "runs.preflight",
+    "probes": "diagnostics.probes",
+    "processes": "devices.processes",
+    "profiling": "runs.profiling",
+    "progress": "runs.progress",
+    "rehearsal": "runs.dry_run",
+    "rendering": "visual.animation",
+    "saver": "storage.background_saver",
+    "supervision": "runs.supervised",
+    "unroll": "linalg.scalarize",
+    "workdir": "runs.workdir",
+}
+"""Where modules are now that once lay side by side in `pods_jax`."""
+
+
+def __getattr__(name: str) -> Any:
+    """A part that is imported when it is asked for. Raises AttributeError, for a moved one with its new place."""
+    # With `as`: `from pods_jax import compat` would ask this function again.
+    if name == "compat":
+        import pods_jax.compat as part
+    elif name == "export":
+        import pods_jax.export as part
+    elif name == "visual":
+        import pods_jax.visual as part
+    elif name == "viewer":
+        import pods_jax.visual.viewer as part
+    elif name in _MOVED:
+        raise AttributeError(f"pods_jax.{name} is now pods_jax.{_MOVED[name]}")
+    else:
+        raise AttributeError(f"module 'pods_jax' has no attribute {name!r}")
+    return part
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
