@@ -1,7 +1,7 @@
 """The training loop: epochs scanned in compiled chunks, the host called between chunks only."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -61,29 +61,60 @@ def train(
     The epoch is traced and compiled once, whatever the number of epochs. Raises InputError on counts that are not
     allowed, and where an epoch does not fit into memory.
     """
+    if train_state is None:
+        with sharding.on(devices):
+            train_state = algorithm.init(key)
+    history: list[dict[str, Any]] = []
+    for report in chunks(
+        algorithm,
+        train_state,
+        first_epoch=first_epoch,
+        num_epochs=num_epochs,
+        epochs_per_chunk=epochs_per_chunk,
+        announce=announce,
+        devices=devices,
+        program=program,
+    ):
+        train_state = report.train_state
+        history += report.metrics
+        for callback in callbacks:
+            callback(report)
+    return train_state, history
+
+
+def chunks(
+    algorithm: Algorithm,
+    train_state: Any,
+    *,
+    first_epoch: int,
+    num_epochs: int,
+    epochs_per_chunk: int,
+    announce: Callable[[str], None] = lambda message: None,
+    devices: Sequence[jax.Device] = (),
+    program: Future[Program] | None = None,
+) -> Iterator[Report]:
+    """The training loop itself: yields a Report after each chunk; whoever iterates decides whether to go on.
+
+    The arguments are those of `train`, which is this loop with callbacks. Raises InputError before the first chunk.
+    """
     checks.integer("num_epochs", num_epochs, at_least=1)
     checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
     checks.integer("first_epoch", first_epoch, at_least=0)
     announce("compiling the training program ...")
     compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
-    with sharding.on(devices):
-        state = sharding.put_replicated(algorithm.init(key) if train_state is None else train_state, devices)
     size = memory.check(compiled.run, jax.local_devices()[0])
     compile_seconds = compiled.compile_seconds
     announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
-    history: list[dict[str, Any]] = []
+    state = sharding.put_replicated(train_state, devices)
     for epoch in range(first_epoch, num_epochs, epochs_per_chunk):
         count = min(epochs_per_chunk, num_epochs - epoch)
         started = time.perf_counter()
         state, stacked = jax.block_until_ready(compiled.run(state, count))
         seconds = time.perf_counter() - started
-        metrics = unstack(stacked, count)
-        history += metrics
-        report = Report(epoch + count, num_epochs, sharding.local(state), metrics, seconds, compile_seconds)
-        for callback in callbacks:
-            callback(report)
+        yield Report(
+            epoch + count, num_epochs, sharding.local(state), unstack(stacked, count), seconds, compile_seconds
+        )
         compile_seconds = 0.0
-    return sharding.local(state), history
 
 
 def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Program:

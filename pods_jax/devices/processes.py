@@ -1,10 +1,11 @@
 """Several processes that train together, each on devices of its own; the first alone measures, writes and decides.
 
-All of them run the same compiled epochs (`parallel`), and meet between chunks: `agree` tells everyone the most
+All of them run the same compiled epochs (`sharding`), and meet between chunks: `agree` tells everyone the most
 serious of what the processes report, `from_first` what the first has.
 """
 
 import contextlib
+import enum
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,14 +18,13 @@ from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.devices.host import restore_like, to_host
 
-GO_ON = 0
-"""What a process reports if nothing happened to it; the number of a signal, if one reached it."""
 
-GO_BACK = 100
-"""The numbers of a chunk are not sound."""
+class Verdict(enum.IntEnum):
+    """What a process says of what it just did; of several, the most serious one counts."""
 
-FAILED = 101
-"""A process cannot go on; what it says itself is the reason."""
+    GO_ON = 0
+    GO_BACK = 1  # the numbers of a chunk are not sound
+    FAILED = 2  # the process cannot go on; what it says itself is the reason
 
 
 def connect(coordinator_address: str, num_processes: int, process_id: int) -> None:
@@ -52,11 +52,13 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def agree(report: int) -> int:
-    """The largest of what the processes report, for all of them; each waits here for the last."""
+def agree(verdict: Verdict, signal_number: int = 0) -> tuple[Verdict, int]:
+    """The most serious verdict and the largest number of a signal of all processes; each waits here for the last."""
     if jax.process_count() == 1:
-        return report
-    return int(np.max(multihost_utils.process_allgather(np.int32(report))))
+        return verdict, signal_number
+    reported = multihost_utils.process_allgather(np.array([verdict, signal_number], np.int32))
+    most = np.max(reported.reshape(-1, 2), axis=0)
+    return Verdict(int(most[0])), int(most[1])
 
 
 def from_first(tree: Any) -> Any:
@@ -72,7 +74,7 @@ def together() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        agree(FAILED)
+        agree(Verdict.FAILED)
         raise
-    if agree(GO_ON) == FAILED:
+    if agree(Verdict.GO_ON)[0] == Verdict.FAILED:
         raise InputError("another process of this training failed; what it printed is the reason")

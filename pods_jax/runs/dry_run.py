@@ -8,11 +8,11 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from pods_jax.storage import checkpoints
 from pods_jax.devices import memory, sharding
 from pods_jax.runs.experiment import fresh_state
 from pods_jax.runs.preflight import prepare
 from pods_jax.runs.progress import clock, make_console
+from pods_jax.storage import checkpoints
 from pods_jax.training import compile_chunk
 
 

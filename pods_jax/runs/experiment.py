@@ -17,24 +17,24 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 
-from pods_jax.storage import checkpoints, optimum_cache, manifest
 from pods_jax import checks
-from pods_jax.runs import metrics_log
-from pods_jax.devices import sharding, processes
-from pods_jax.visual import figures, animation
 from pods_jax.checks import InputError
-from pods_jax.runs.configuration import Configuration, check
+from pods_jax.devices import processes, sharding
 from pods_jax.evaluation import HeldOutSet, heldout_states, make_heldout_set, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
-from pods_jax.runs.worker import follow
-from pods_jax.runs.signals import Interruption
+from pods_jax.rollouts import rollout as roll_out
+from pods_jax.runs import metrics_log
+from pods_jax.runs.configuration import Configuration, check
 from pods_jax.runs.preflight import check_resume, prepare
 from pods_jax.runs.profiling import Profile
 from pods_jax.runs.progress import make_console, print_table
-from pods_jax.rollouts import rollout as roll_out
-from pods_jax.runs.supervised import Progress, train_safely
-from pods_jax.training import Program, compile_meanwhile
+from pods_jax.runs.recorder import RunRecorder
+from pods_jax.runs.signals import Interruption
+from pods_jax.runs.supervised import Progress, Recorder, supervise
 from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.storage import checkpoints, manifest, optimum_cache
+from pods_jax.training import Program, compile_meanwhile
+from pods_jax.visual import animation, figures
 
 
 def run(
@@ -61,40 +61,64 @@ def run(
         devices = sharding.choose(num_devices)
         with sharding.on(devices):  # refuses what cannot be divided among them
             jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
-    if not processes.is_first():
-        follow(configuration, devices, console)
-        return {}
+    if processes.is_first():
+        return _lead(configuration, folder, devices, console, resume, profile_epochs)
+    _work(configuration, devices, console)
+    return {}
+
+
+def _lead(
+    configuration: Configuration,
+    folder: Workdir,
+    devices: Sequence[jax.Device],
+    console: Console,
+    resume: str,
+    profile_epochs: int,
+) -> dict[str, float]:
+    """Trains, measures and writes; see `run`."""
     with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
         check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
         console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
         program = _compile_ahead(configuration, folder, devices)
-        progress = _start(configuration, folder, console)
-        processes.from_first(progress.epoch)
-        write_json(folder.config, configuration.fields)
-        write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
-        folder.failure.unlink(missing_ok=True)
-        test_bed = _search(configuration, console)
+        progress = _start(configuration, folder, console).shared()
+        with processes.together():
+            write_json(folder.config, configuration.fields)
+            write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
+            folder.failure.unlink(missing_ok=True)
+            test_bed = _search(configuration, console)
         if progress.epoch < configuration.num_epochs:
             env = configuration.algorithm.env
             with Profile(folder.profile, profile_epochs) as profile:
-                train_state = train_safely(
-                    configuration,
-                    folder,
-                    console,
-                    lambda policy: monitor(env, policy, test_bed),
-                    interruption,
-                    progress,
-                    devices,
-                    program,
-                    [profile],
+                recorder = RunRecorder(
+                    configuration, folder, console, lambda policy: monitor(env, policy, test_bed), profile
                 )
-            progress = Progress(configuration.num_epochs, train_state)
+                progress = supervise(configuration, devices, recorder, interruption, progress, program)
         with processes.together():
             numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
             _draw(configuration, folder)
     _print_places(folder, console)
     return numbers
+
+
+def _work(configuration: Configuration, devices: Sequence[jax.Device], console: Console) -> None:
+    """What all processes but the first do: their share of every epoch, and nothing on disk.
+
+    Raises Interrupted with the others, FloatingPointError when the first gives up, OSError when it cannot go on, and
+    InputError when it fails before or after training.
+    """
+    console.print(f"process {jax.process_index()} of {jax.process_count()}: the first one reports")
+    with Interruption(partial(console.print, markup=False)) as interruption:
+        progress = Progress(0, fresh_state(configuration)).shared()
+        left = progress.epoch < configuration.num_epochs
+        if left:
+            program = compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices)
+        with processes.together():
+            pass  # the first prepares what it measures with
+        if left:
+            supervise(configuration, devices, Recorder(), interruption, progress, program)
+        with processes.together():
+            pass  # the first evaluates
 
 
 def evaluate(

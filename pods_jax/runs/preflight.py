@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pods_jax.storage import checkpoints
 from pods_jax import checks
+from pods_jax.checks import InputError
 from pods_jax.devices import processes
 from pods_jax.runs import profiling
-from pods_jax.storage.checkpoints import CheckpointError
-from pods_jax.checks import InputError
 from pods_jax.runs.configuration import Configuration, check, differences
 from pods_jax.runs.workdir import Workdir
+from pods_jax.storage import checkpoints
+from pods_jax.storage.checkpoints import CheckpointError
 
 RESUME = ("auto", "never", "must")
 

@@ -15,10 +15,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """A signal ended the run, and its state is saved; `status` is the exit status, 128 and the signal's number."""
+    """A signal ended the run, and its state is saved; `status` is the exit status, 128 and the signal's number.
+
+    The message says which signal it was, and what became of the run.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
+        super().__init__(f"{signal.Signals(signal_number).name}: {message}")
         self.status = 128 + signal_number
 
 
@@ -50,12 +53,6 @@ class Interruption:
                 signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python
             signal.set_wakeup_fd(self._old_descriptor)
             self._writing.close()  # ends the thread
-
-    def stop_if_requested(self, message: str, finish: Callable[[], None] = lambda: None) -> None:
-        """If a signal came since the `with` statement began: finishes, then raises Interrupted with the message."""
-        if self.received:
-            finish()
-            raise Interrupted(f"{signal.Signals(self.received).name}: {message}", self.received)
 
     def _watch(self) -> None:
         with self._reading:

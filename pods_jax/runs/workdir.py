@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pods_jax.storage.checkpoints import CheckpointError
 from pods_jax.checks import InputError
+from pods_jax.storage.checkpoints import CheckpointError
 
 LARGEST_CONFIG = 2**20
 """Bytes of a configuration, a thousand times what one needs."""

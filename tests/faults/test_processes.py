@@ -107,7 +107,7 @@ def test_flags_that_do_not_go_together_are_refused(address, count, index, messag
 def test_a_process_alone_agrees_with_itself():
     processes.connect("", 1, 0)
     assert processes.is_first()
-    assert processes.agree(signal.SIGTERM) == signal.SIGTERM
+    assert processes.agree(processes.Verdict.GO_BACK, signal.SIGTERM) == (processes.Verdict.GO_BACK, signal.SIGTERM)
     tree = {"count": 3}
     assert processes.from_first(tree) is tree
     with pytest.raises(ZeroDivisionError), processes.together():

@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from configs import pods
+from pods_jax import export
 from pods_jax.commands import command_line
 from pods_jax.runs import artifacts, experiment
-from pods_jax import export
 from pods_jax.runs.workdir import Workdir, write_json
 from scripts import export as export_script
 from scripts import plot as plot_script
@@ -52,14 +52,24 @@ def test_figures_leave_a_run(run, tmp_path, kind):
     [
         (plot_script.main, ("--workdir={run}", "--kind=curve"), "kind = 'curve'", command_line.BAD_INPUT),
         (plot_script.main, ("--kind=actions",), "workdir: got 0 folders", command_line.BAD_INPUT),
-        (plot_script.main, ("--workdir={run}", "--workdir={run}", "--kind=phase"), "got 2 folders", command_line.BAD_INPUT),
+        (
+            plot_script.main,
+            ("--workdir={run}", "--workdir={run}", "--kind=phase"),
+            "got 2 folders",
+            command_line.BAD_INPUT,
+        ),
         (
             render_script.main,
             ("--workdir={run}", "--out=a.html", "--rollout=3"),
             "rollout = 3",
             command_line.BAD_INPUT,
         ),
-        (render_script.main, ("--workdir={run}", "--out=a.html", "--compare={run}"), "another folder", command_line.BAD_INPUT),
+        (
+            render_script.main,
+            ("--workdir={run}", "--out=a.html", "--compare={run}"),
+            "another folder",
+            command_line.BAD_INPUT,
+        ),
         (export_script.main, ("--workdir={run}", "--format=onx"), "did you mean 'onnx'", command_line.BAD_INPUT),
         (export_script.main, ("--workdir={none}",), "none", command_line.BAD_CHECKPOINT),
     ],

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from configs import pods as pods_config
-from pods_jax.storage import checkpoints
-from pods_jax.runs import experiment, metrics_log
 from pods_jax.checks import InputError
+from pods_jax.runs import experiment, metrics_log
 from pods_jax.runs.configuration import check
+from pods_jax.storage import checkpoints
 from scripts import evaluate as evaluate_script
 from scripts import render as render_script
 from tests.faults import toy as toys

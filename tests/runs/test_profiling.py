@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import pytest
 
 from pods_jax import InputError, envs, train
-from pods_jax.runs import experiment, profiling
 from pods_jax.algorithms import Algorithm
+from pods_jax.runs import experiment, profiling
 from tests import tiny
 from tests.faults import toy
 
