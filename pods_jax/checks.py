@@ -11,20 +11,29 @@ import numpy as np
 
 
 class InputError(ValueError):
-    """A value given by the user is outside what is allowed; the message names field, value and cure."""
+    """A value given by the user is outside what is allowed; the message names field, value and cure.
 
+    `InputError(field, value, allowed)` reads "field = value: allowed" and keeps the three as attributes; found: what
+    stands in the message instead of "= value", for values that are too long to print. `InputError(message)` is for
+    what is no matter of one field: `field` is then empty and `allowed` the whole message.
+    """
 
-def _refuse(name: str, value: Any, allowed: str) -> InputError:
-    return InputError(f"{name} = {value!r}: {allowed}")
+    def __init__(self, field: str, value: Any = None, allowed: str = "", *, found: str = "") -> None:
+        if not allowed:
+            field, allowed, message = "", field, field
+        else:
+            message = f"{field} {found or f'= {value!r}'}: {allowed}"
+        super().__init__(message)
+        self.field, self.value, self.allowed = field, value, allowed
 
 
 def number(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
     """Returns `value` as a finite float, or raises InputError if it is not one or is out of range."""
     allowed = "must be a finite number" + _range_text(above, at_least)
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise _refuse(name, value, allowed)
+        raise InputError(name, value, allowed)
     if (above is not None and value <= above) or (at_least is not None and value < at_least):
-        raise _refuse(name, value, allowed)
+        raise InputError(name, value, allowed)
     return float(value)
 
 
@@ -33,16 +42,16 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
     upper = "" if at_most is None else f" and at most {at_most}"
     allowed = f"must be a whole number, at least {at_least}{upper}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise _refuse(name, value, allowed)
+        raise InputError(name, value, allowed)
     if value < at_least or (at_most is not None and value > at_most):
-        raise _refuse(name, value, allowed)
+        raise InputError(name, value, allowed)
     return int(value)
 
 
 def boolean(name: str, value: Any) -> bool:
     """Returns `value` as a bool, or raises InputError if it is anything else."""
     if not isinstance(value, bool | np.bool_):
-        raise _refuse(name, value, "must be True or False")
+        raise InputError(name, value, "must be True or False")
     return bool(value)
 
 
@@ -58,7 +67,7 @@ def choice(name: str, value: Any, valid: Iterable[str]) -> str:
         return value
     close = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise _refuse(name, value, f"{hint}must be one of {', '.join(valid)}")
+    raise InputError(name, value, f"{hint}must be one of {', '.join(valid)}")
 
 
 def array(
@@ -74,37 +83,36 @@ def array(
     try:
         result = np.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
-        raise _refuse(name, value, allowed) from error
+        raise InputError(name, value, allowed) from error
     if result.shape != shape:
-        raise InputError(f"{name} has shape {result.shape}: must have shape {shape}")
+        raise InputError(name, value, f"must have shape {shape}", found=f"has shape {result.shape}")
     if not np.all(np.isfinite(result)):
-        raise _refuse(name, value, allowed)
+        raise InputError(name, value, allowed)
     if (above is not None and np.any(result <= above)) or (at_least is not None and np.any(result < at_least)):
-        raise _refuse(name, value, allowed)
+        raise InputError(name, value, allowed)
     return result
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
     """Returns `value` as a tuple of whole numbers >= 1, or raises InputError if it is empty or anything else."""
     if not isinstance(value, tuple | list) or not value:
-        raise _refuse(name, value, "must be a non-empty tuple of whole numbers")
+        raise InputError(name, value, "must be a non-empty tuple of whole numbers")
     return tuple(integer(f"{name}[{index}]", size, at_least=1) for index, size in enumerate(value))
 
 
 def shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
     """Raises InputError unless the (possibly traced) array has the expected shape."""
     if np.shape(value) != expected:
-        raise InputError(
-            f"{name} has shape {np.shape(value)}: must have shape {expected} "
-            "(everything is written for one trajectory; use jax.vmap for a batch)"
-        )
+        cure = "(everything is written for one trajectory; use jax.vmap for a batch)"
+        found = f"has shape {np.shape(value)}"
+        raise InputError(name, value, f"must have shape {expected} {cure}", found=found)
 
 
 def like(name: str, value: Any, expected: Any) -> None:
     """Raises InputError unless the pytree has the structure and the leaf shapes of `expected`."""
     got, allowed = jax.tree.structure(value), jax.tree.structure(expected)
     if got != allowed:  # type: ignore[operator]
-        raise InputError(f"{name} is {got}: must be {allowed}, as `env.reset` returns it")
+        raise InputError(name, value, f"must be {allowed}, as `env.reset` returns it", found=f"is {got}")
     for (path, leaf), model in zip(
         jax.tree_util.tree_leaves_with_path(value), jax.tree.leaves(expected), strict=True
     ):

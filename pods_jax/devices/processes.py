@@ -37,7 +37,7 @@ def connect(coordinator_address: str, num_processes: int, process_id: int) -> No
     checks.integer("process_id", process_id, at_least=0, at_most=num_processes - 1)
     if num_processes == 1:
         if coordinator_address:
-            raise InputError(f"num_processes = 1: must be at least 2 to join others at {coordinator_address}")
+            raise InputError("num_processes", 1, f"must be at least 2 to join others at {coordinator_address}")
         return
     if not re.fullmatch(r"[^:\s]+:\d+", coordinator_address):
         raise InputError(

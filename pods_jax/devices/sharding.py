@@ -48,7 +48,7 @@ def check(setting: str, count: int) -> None:
     """Raises InputError naming the setting if so many rollouts cannot be divided equally."""
     if count % num_devices():
         raise InputError(
-            f"{setting} = {count}: must be a multiple of {num_devices()}, the number of devices that share rollouts"
+            setting, count, f"must be a multiple of {num_devices()}, the number of devices that share rollouts"
         )
 
 

@@ -89,13 +89,13 @@ def make(task: str, settings: Settings) -> Environment:
 
 def _check_held(held: tuple[tuple[int, int], ...], rows: int, columns: int) -> list[tuple[int, ...]]:
     if not isinstance(held, tuple | list) or not held:
-        raise checks.InputError(f"held = {held!r}: must list at least one corner as (row, column)")
+        raise checks.InputError("held", held, "must list at least one corner as (row, column)")
     corners = {(row, column) for row in (0, rows - 1) for column in (0, columns - 1)}
     found = [tuple(pair) if isinstance(pair, tuple | list) else (pair,) for pair in held]
     for index, pair in enumerate(found):
         if pair not in corners or pair in found[:index]:
             raise checks.InputError(
-                f"held[{index}] = {pair!r}: must be a different corner of the sheet, one of {sorted(corners)}"
+                f"held[{index}]", pair, f"must be a different corner of the sheet, one of {sorted(corners)}"
             )
     return found
 

@@ -41,7 +41,7 @@ def make(task: str, settings: Settings) -> Environment:
     reach = (distance - side) / 2
     if abs(reach) >= length:
         raise checks.InputError(
-            f"cable_length = {length}: must be greater than half the difference of handle_distance and side, {reach}"
+            "cable_length", length, f"must be greater than half the difference of handle_distance and side, {reach}"
         )
     top = -np.sqrt(length**2 - reach**2)
     corners = [[-side / 2, top], [side / 2, top], [side / 2, top - side], [-side / 2, top - side]]

@@ -121,7 +121,7 @@ def check_counts(config: Any, *names: str, at_least: int = 1) -> None:
 def check_share(name: str, value: Any) -> None:
     """Raises InputError unless the setting is a number in [0, 1]."""
     if checks.number(f"algorithm.{name}", value, at_least=0.0) > 1:
-        raise checks.InputError(f"algorithm.{name} = {value}: must be at most 1")
+        raise checks.InputError(f"algorithm.{name}", value, "must be at most 1")
 
 
 def whole_minibatches(config: Any) -> dict[str, int]:

@@ -130,8 +130,7 @@ def _mistakes_in_section(
     settings = {field: section[field] for field in section.keys() & {*fields} - {"name"}}
     together = _errors(partial(make, name, **_tuples(settings)))
     if together:
-        known = together[0].removeprefix("algorithm.")  # some name the section themselves
-        mistakes += _mistaken_settings(path, settings, partial(make, name)) or [f"{path}.{known}"]
+        mistakes += _mistaken_settings(path, settings, partial(make, name)) or [_line(path, together[0])]
     return sorted(mistakes)
 
 
@@ -142,10 +141,10 @@ def _mistaken_settings(path: str, settings: Mapping[str, Any], make: Callable[..
         return partial(make, **_tuples({field: settings[field] for field in (*others, *fields)}))
 
     # The defaults themselves may not suit what the settings are for; that is the mistake of none of them.
-    allowed: tuple[list[str], ...] = ([], _errors(beside([])))
-    sound = [field for field in settings if _errors(beside([], field)) in allowed]
-    allowed = ([], _errors(beside(sound)))
-    wrong = [field for field in settings if _errors(beside(sound, field)) not in allowed]
+    allowed: tuple[list[str], ...] = ([], _messages(beside([])))
+    sound = [field for field in settings if _messages(beside([], field)) in allowed]
+    allowed = ([], _messages(beside(sound)))
+    wrong = [field for field in settings if _messages(beside(sound, field)) not in allowed]
     return [line for field in wrong for line in _attempt(f"{path}.{field}", settings[field], beside(sound, field))]
 
 
@@ -161,15 +160,26 @@ def _misnamed(path: str, section: Mapping[str, Any], fields: Collection[str]) ->
 
 def _attempt(path: str, value: Any, make: Callable[[], Any]) -> list[str]:
     """The mistake that `make` reports about one field, if any, under the path of the field."""
-    # In front of the first colon whoever noticed names the field in their own words.
-    return [f"{path} = {value!r}: {error.partition(': ')[2]}" for error in _errors(make)]
+    return [f"{path} = {value!r}: {error.allowed}" for error in _errors(make)]
 
 
-def _errors(make: Callable[[], Any]) -> list[str]:
+def _line(path: str, error: InputError) -> str:
+    """The mistake under the path of the section, or of the section that the error names itself."""
+    if not error.field:
+        return f"{path}: {error}"
+    names_section = error.field.partition(".")[0] in _FIELDS
+    return f"config.{error}" if names_section else f"{path}.{error}"
+
+
+def _messages(make: Callable[[], Any]) -> list[str]:
+    return [str(error) for error in _errors(make)]
+
+
+def _errors(make: Callable[[], Any]) -> list[InputError]:
     try:
         make()
     except InputError as error:
-        return [str(error)]
+        return [error]
     return []
 
 

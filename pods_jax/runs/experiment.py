@@ -165,7 +165,7 @@ def render(
 def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
     """The configuration of a run and what a checkpoint of it holds; checkpoint: as for `evaluate`."""
     if checkpoint not in ("latest", "best") and not checkpoint.isdecimal():
-        raise InputError(f"checkpoint = {checkpoint!r}: must be latest, best or the number of an epoch")
+        raise InputError("checkpoint", checkpoint, "must be latest, best or the number of an epoch")
     configuration = check(folder.read_config())
     warn = partial(_warn, console)
     return configuration, checkpoints.restore(folder.checkpoints, fresh_state(configuration), checkpoint, warn)

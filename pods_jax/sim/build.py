@@ -103,7 +103,7 @@ def _stack_planes(planes: Sequence[Plane], dimension: int) -> Planes:
         normal = checks.array(f"{name}.normal", plane.normal, (dimension,))
         length = float(np.linalg.norm(normal))
         if length == 0.0:
-            raise checks.InputError(f"{name}.normal = {plane.normal!r}: must have a direction, for example 0, 0, 1")
+            raise checks.InputError(f"{name}.normal", plane.normal, "must have a direction, for example 0, 0, 1")
         normals[index] = normal / length
         offsets[index] = normals[index] @ checks.array(f"{name}.point", plane.point, (dimension,))
         for field in ("stiffness", "slip_speed", "blend"):

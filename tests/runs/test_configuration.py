@@ -12,7 +12,7 @@ from configs import pods as pods_config
 from pods_jax.checks import InputError
 from pods_jax.runs.configuration import check, default_config, differences
 
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def make_config(**changes):

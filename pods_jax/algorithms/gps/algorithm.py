@@ -76,8 +76,10 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     config = validate(config or Config())
     if env.terminal_only:
         raise checks.InputError(
-            'algorithm.name = "gps": env.terminal_only must be False, since the penalty that keeps the control phase '
-            "near the policy is a part of the cost of every step; pods, bptt and shac can do it"
+            "algorithm.name",
+            "gps",
+            "env.terminal_only must be False, since the penalty that keeps the control phase near the policy is a "
+            "part of the cost of every step; pods, bptt and shac can do it",
         )
     gps = Gps(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
     return Algorithm("gps", env, config, gps.init, gps.update, gps.policy)

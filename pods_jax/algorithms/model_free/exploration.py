@@ -152,6 +152,8 @@ def refuse_terminal_only(name: str, env: Environment) -> None:
     """Raises InputError where only the last reward counts."""
     if env.terminal_only:
         raise checks.InputError(
-            f"env.terminal_only = True: {name} learns the value of an observation, which does not tell how many "
-            "steps are left until the only reward; must be False (pods takes it)"
+            "env.terminal_only",
+            True,
+            f"{name} learns the value of an observation, which does not tell how many steps are left until the only "
+            "reward; must be False (pods takes it)",
         )

@@ -176,7 +176,7 @@ def validate(config: Config) -> Config:
         checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
     if config.batch_size % config.num_minibatches:
         raise checks.InputError(
-            f"algorithm.num_minibatches = {config.num_minibatches}: must divide batch_size, {config.batch_size}"
+            "algorithm.num_minibatches", config.num_minibatches, f"must divide batch_size, {config.batch_size}"
         )
     for field in ("learning_rate", "max_gradient_norm", "discount", "clipping", "reward_scale"):
         checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)
@@ -184,6 +184,6 @@ def validate(config: Config) -> Config:
         checks.number(f"algorithm.{field}", getattr(config, field), at_least=0.0)
     for field in ("discount", "gae_lambda"):
         if getattr(config, field) > 1:
-            raise checks.InputError(f"algorithm.{field} = {getattr(config, field)}: must be at most 1")
+            raise checks.InputError(f"algorithm.{field}", getattr(config, field), "must be at most 1")
     checks.boolean("algorithm.standardize", config.standardize)
     return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))

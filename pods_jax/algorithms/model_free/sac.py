@@ -75,8 +75,9 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     config = validate(config or Config())
     if config.buffer_size < config.batch_size * env.horizon:
         raise checks.InputError(
-            f"algorithm.buffer_size = {config.buffer_size}: must hold an epoch, batch_size times horizon, "
-            f"{config.batch_size * env.horizon}"
+            "algorithm.buffer_size",
+            config.buffer_size,
+            f"must hold an epoch, batch_size times horizon, {config.batch_size * env.horizon}",
         )
     from pods_jax.algorithms.model_free import exploration
 
@@ -223,6 +224,6 @@ def validate(config: Config) -> Config:
     for field in ("learning_rate", "discount", "reward_scale"):
         checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)
     if config.discount > 1:
-        raise checks.InputError(f"algorithm.discount = {config.discount}: must be at most 1")
+        raise checks.InputError("algorithm.discount", config.discount, "must be at most 1")
     checks.boolean("algorithm.standardize", config.standardize)
     return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))

@@ -87,8 +87,10 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     config = validate(config or Config())
     if env.terminal_only and config.method != "first_order" and config.damping == 0:
         raise checks.InputError(
-            f"algorithm.damping = {config.damping}: must be greater than 0 where only the last reward counts, since "
-            "all actions but the last cost nothing by themselves; try 1e-3"
+            "algorithm.damping",
+            config.damping,
+            "must be greater than 0 where only the last reward counts, since all actions but the last cost nothing by "
+            "themselves; try 1e-3",
         )
     pods = Pods(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
     return Algorithm("pods", env, config, pods.init, pods.update, pods.policy)
