@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pods_jax import checks
-from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.algorithm import Algorithm, Phase, Update
+from pods_jax.checks import InputError
 from pods_jax.devices import memory, sharding
 from pods_jax.types import Key
 
@@ -25,7 +26,7 @@ class Report:
     train_state: Any
     metrics: list[dict[str, Any]]  # of each epoch of this chunk: floats and lists of floats
     seconds: float  # run time of the chunk, compilation excluded
-    compile_seconds: float  # not zero in the first report only
+    compile_seconds: float  # not zero in the first report of each phase only
 
 
 Callback = Callable[[Report], None]
@@ -33,8 +34,9 @@ Callback = Callable[[Report], None]
 
 @dataclass(frozen=True)
 class Program:
-    """Some epochs, compiled: `run` is (train state, count) -> (train state, metrics of each epoch)."""
+    """Some epochs of a phase, compiled: `run` is (train state, count) -> (train state, metrics of each epoch)."""
 
+    phase: Phase
     run: jax.stages.Compiled
     compile_seconds: float
 
@@ -57,9 +59,10 @@ def train(
     key: for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after each
     chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
     announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
-    program: `compile_chunk` of the same arguments in a thread of its own, to do something else meanwhile.
-    The epoch is traced and compiled once, whatever the number of epochs. Raises InputError on counts that are not
-    allowed, and where an epoch does not fit into memory.
+    program: of the first epoch, from `compile_meanwhile`, to do something else meanwhile; one of another phase or of
+    another algorithm is compiled anew. The epoch of each phase is traced and compiled once, when training enters it,
+    whatever the number of epochs. Raises InputError on counts that are not allowed, and where an epoch does not fit
+    into memory.
     """
     if train_state is None:
         with sharding.on(devices):
@@ -95,48 +98,72 @@ def chunks(
 ) -> Iterator[Report]:
     """The training loop itself: yields a Report after each chunk; whoever iterates decides whether to go on.
 
-    The arguments are those of `train`, which is this loop with callbacks. Raises InputError before the first chunk.
+    The arguments are those of `train`, which is this loop with callbacks. A chunk ends where a phase of the algorithm
+    does. Raises InputError as `train` does.
     """
     checks.integer("num_epochs", num_epochs, at_least=1)
     checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
     checks.integer("first_epoch", first_epoch, at_least=0)
-    announce("compiling the training program ...")
-    compiled = program.result() if program else compile_chunk(algorithm, epochs_per_chunk, devices)
-    size = memory.check(compiled.run, jax.local_devices()[0])
-    compile_seconds = compiled.compile_seconds
-    announce(f"compiled in {compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
     state = sharding.put_replicated(train_state, devices)
-    for epoch in range(first_epoch, num_epochs, epochs_per_chunk):
-        count = min(epochs_per_chunk, num_epochs - epoch)
-        started = time.perf_counter()
-        state, stacked = jax.block_until_ready(compiled.run(state, count))
-        seconds = time.perf_counter() - started
-        yield Report(
-            epoch + count, num_epochs, sharding.local(state), unstack(stacked, count), seconds, compile_seconds
-        )
-        compile_seconds = 0.0
+    for phase, epochs in phases_ahead(algorithm, first_epoch, num_epochs):
+        whole = "the training program" if phase.first_epoch == 0 else phase.name
+        announce(f"compiling {whole} ...")
+        compiled = program.result() if program else None
+        if compiled is None or compiled.phase != phase:
+            compiled = compile_chunk(algorithm, epochs_per_chunk, devices, phase.first_epoch)
+        program = None
+        size = memory.check(compiled.run, jax.local_devices()[0])
+        announce(f"compiled in {compiled.compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
+        for epoch in epochs[::epochs_per_chunk]:
+            count = min(epochs_per_chunk, epochs.stop - epoch)
+            started = time.perf_counter()
+            state, stacked = jax.block_until_ready(compiled.run(state, count))
+            seconds = time.perf_counter() - started
+            compile_seconds = compiled.compile_seconds if epoch == epochs.start else 0.0
+            rows = unstack(stacked, count)
+            yield Report(epoch + count, num_epochs, sharding.local(state), rows, seconds, compile_seconds)
 
 
-def compile_chunk(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Program:
-    """The program of up to `length` epochs.
+def phases_ahead(algorithm: Algorithm, first_epoch: int, num_epochs: int) -> list[tuple[Phase, range]]:
+    """The phases that train epochs `first_epoch` to `num_epochs` - 1, counted from 0, each with its epochs.
+
+    Raises InputError where the phases of the algorithm are not in order.
+    """
+    starts = [phase.first_epoch for phase in algorithm.phases]
+    if starts[0] != 0 or starts != sorted(starts):
+        raise InputError("algorithm.phases", starts, "must begin in ascending order, the first of them at epoch 0")
+    ends = [*starts[1:], num_epochs]
+    stretches = [
+        range(max(start, first_epoch), min(end, num_epochs)) for start, end in zip(starts, ends, strict=True)
+    ]
+    return [(phase, epochs) for phase, epochs in zip(algorithm.phases, stretches, strict=True) if epochs]
+
+
+def compile_chunk(
+    algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = (), first_epoch: int = 0
+) -> Program:
+    """The program of up to `length` epochs of the phase that epoch `first_epoch`, counted from 0, belongs to.
 
     How many is an argument of it, so that a shorter last chunk compiles nothing anew. Only shapes go in: where arrays
     happen to lie, which differs between a fresh and a restored state, would make another program of it.
     """
     started = time.perf_counter()
+    ((phase, _),) = phases_ahead(algorithm, first_epoch, first_epoch + 1)
     with sharding.on(devices):
         state = sharding.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
-        run = _lower_chunk(algorithm, state, length).compile()
-    return Program(run, time.perf_counter() - started)
+        run = _lower_chunk(phase.update, state, length).compile()
+    return Program(phase, run, time.perf_counter() - started)
 
 
-def compile_meanwhile(algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = ()) -> Future[Program]:
+def compile_meanwhile(
+    algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = (), first_epoch: int = 0
+) -> Future[Program]:
     """`compile_chunk` in a thread of its own."""
     double = jnp.zeros(()).dtype == jnp.float64  # `with jax.enable_x64()` holds in its own thread only
 
     def compile_as_here() -> Program:
         with jax.enable_x64(double):
-            return compile_chunk(algorithm, length, devices)
+            return compile_chunk(algorithm, length, devices, first_epoch)
 
     executor = ThreadPoolExecutor(max_workers=1)
     program = executor.submit(compile_as_here)
@@ -144,8 +171,8 @@ def compile_meanwhile(algorithm: Algorithm, length: int, devices: Sequence[jax.D
     return program
 
 
-def _lower_chunk(algorithm: Algorithm, state: Any, length: int) -> jax.stages.Lowered:
-    update = jax.jit(algorithm.update)  # traced here, and not again inside the loop
+def _lower_chunk(update: Update, state: Any, length: int) -> jax.stages.Lowered:
+    update = jax.jit(update)  # traced here, and not again inside the loop
     shapes = jax.eval_shape(update, state)[1]
     empty = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), shapes)
 

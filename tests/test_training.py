@@ -8,6 +8,8 @@ import pytest
 
 from pods_jax import InputError, envs, train
 from pods_jax.algorithms import Algorithm
+from pods_jax.algorithms.algorithm import Phase
+from pods_jax.training import chunks, compile_meanwhile, phases_ahead
 
 
 def counting(update=None):
@@ -71,3 +73,82 @@ def test_callbacks_hear_of_every_chunk_and_announce_of_the_compilation():
 def test_bad_counts_are_refused(field, value):
     with pytest.raises(InputError, match=field):
         train(counting(), jax.random.key(0), **{field: value})
+
+
+BEGINS = 4  # the second phase of `two_phases`, counted in epochs
+
+
+def two_phases(traced=None):
+    """An algorithm that counts by ones in its first phase and by hundreds in its second."""
+    traced = [] if traced is None else traced
+
+    def counts_by(step):
+        def advance(state):
+            traced.append(step)  # what is traced is compiled
+            return state + step, {"step": jnp.asarray(step), "value": state + step}
+
+        return advance
+
+    env = envs.make("pendulum_2d", horizon=2)
+    later = (Phase("hundreds", BEGINS, counts_by(100)),)
+    return Algorithm("two", env, None, lambda key: jnp.zeros((), jnp.int32), counts_by(1), None, later)
+
+
+class TestPhases:
+    @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 20])
+    def test_each_epoch_has_the_update_of_its_phase_whatever_the_chunks(self, length):
+        state, history = train(two_phases(), jax.random.key(0), 7, epochs_per_chunk=length)
+        assert [row["step"] for row in history] == [1, 1, 1, 1, 100, 100, 100]
+        assert int(state) == 304
+
+    def test_a_chunk_ends_where_a_phase_does_and_the_compilation_stands_in_the_first_report(self):
+        reports, messages = [], []
+        announced = {"epochs_per_chunk": 3, "announce": messages.append}
+        train(two_phases(), jax.random.key(0), 9, [reports.append], **announced)
+        assert [report.epoch for report in reports] == [3, 4, 7, 9]
+        assert [report.compile_seconds > 0 for report in reports] == [True, False, True, False]
+        assert messages[0] == "compiling the training program ..."
+        assert messages[2] == "compiling hundreds ..."
+        assert [message.startswith("compiled in") for message in messages] == [False, True, False, True]
+
+    def test_a_phase_is_compiled_when_training_enters_it(self):
+        traced = []
+        train(two_phases(traced), jax.random.key(0), BEGINS)
+        assert traced == [1]
+        algorithm, seen = two_phases(traced := []), {}
+        settings = {"first_epoch": 0, "num_epochs": 6, "epochs_per_chunk": 2}
+        for report in chunks(algorithm, algorithm.init(jax.random.key(0)), **settings):
+            seen[report.epoch] = list(traced)
+        assert seen == {2: [1], 4: [1], 6: [1, 100]}
+
+    @pytest.mark.parametrize("stopped", [2, BEGINS, 5])
+    def test_going_on_enters_the_right_phase(self, stopped):
+        whole = train(two_phases(), jax.random.key(0), 8)[1]
+        state, first = train(two_phases(), jax.random.key(0), stopped)
+        algorithm = two_phases(traced := [])
+        ahead = compile_meanwhile(algorithm, 5, (), stopped)
+        going_on = {"train_state": state, "first_epoch": stopped, "program": ahead}
+        second = train(algorithm, jax.random.key(0), 8, **going_on)[1]
+        assert first + second == whole
+        assert traced == ([1, 100] if stopped < BEGINS else [100])  # what was compiled ahead was used
+
+    def test_a_program_of_another_phase_is_not_used(self):
+        algorithm = two_phases()
+        ahead = compile_meanwhile(algorithm, 5, (), 0)
+        state = jnp.asarray(4, jnp.int32)
+        going_on = {"train_state": state, "first_epoch": BEGINS, "program": ahead}
+        assert [row["step"] for row in train(algorithm, jax.random.key(0), 6, **going_on)[1]] == [100, 100]
+
+    def test_nothing_is_compiled_where_nothing_is_left(self):
+        algorithm = two_phases(traced := [])
+        state, history = train(algorithm, jax.random.key(0), 3, train_state=jnp.int32(3), first_epoch=3)
+        assert (int(state), history, traced) == (3, [], [])
+
+    def test_phases_that_are_not_in_order_are_refused(self):
+        algorithm = two_phases()
+        algorithm = dataclasses.replace(algorithm, later_phases=(*algorithm.later_phases, *two_phases().later_phases))
+        assert len(phases_ahead(algorithm, 0, 9)) == 2  # the second of three is empty
+        backwards = dataclasses.replace(algorithm.later_phases[0], first_epoch=3)
+        algorithm = dataclasses.replace(algorithm, later_phases=(*algorithm.later_phases, backwards))
+        with pytest.raises(InputError, match=r"algorithm.phases = \[0, 4, 4, 3\]: must begin in ascending order"):
+            train(algorithm, jax.random.key(0), 2)

@@ -13,7 +13,7 @@ from pods_jax.runs.experiment import fresh_state
 from pods_jax.runs.preflight import prepare
 from pods_jax.runs.progress import clock, make_console
 from pods_jax.storage import checkpoints
-from pods_jax.training import compile_chunk
+from pods_jax.training import compile_chunk, phases_ahead
 
 
 def dry_run(
@@ -25,25 +25,28 @@ def dry_run(
 ) -> dict[str, float]:
     """Prints and returns what a training would need: seconds to compile and per epoch, bytes of memory.
 
-    num_devices: among so many devices rollouts are divided, 0 takes all.
-    Raises InputError or CheckpointError as the training would.
+    Each phase that is still ahead is compiled, and one epoch of it is timed. num_devices: among so many devices
+    rollouts are divided, 0 takes all. Raises InputError or CheckpointError as the training would.
     """
     console = console or make_console()
     configuration, folder = prepare(config, workdir, resume)
     devices = sharding.choose(num_devices)
+    done = min(checkpoints.latest_epoch(folder.checkpoints) or 0, configuration.num_epochs)
     started = time.perf_counter()
     with sharding.on(devices):  # refuses what cannot be divided among them
         state = sharding.put_replicated(fresh_state(configuration), devices)
-    program = compile_chunk(configuration.algorithm, configuration.evaluate_every, devices)
-    compiled = time.perf_counter()
-    size = memory.check(program.run, devices[0])
-    started_epoch = time.perf_counter()
-    jax.block_until_ready(program.run(state, 1))
-    seconds = time.perf_counter() - started_epoch
-    done = min(checkpoints.latest_epoch(folder.checkpoints) or 0, configuration.num_epochs)
+    compiling, training, size = time.perf_counter() - started, 0.0, 0
+    for phase, epochs in phases_ahead(configuration.algorithm, done, configuration.num_epochs):
+        program = compile_chunk(configuration.algorithm, configuration.evaluate_every, devices, phase.first_epoch)
+        size = max(size, memory.check(program.run, devices[0]))
+        started = time.perf_counter()
+        state, _ = jax.block_until_ready(program.run(state, 1))
+        seconds = time.perf_counter() - started
+        text = f"{phase.name}: compiled in {program.compile_seconds:.1f} s; an epoch takes {seconds:.2f} s"
+        console.print(text, markup=False)
+        compiling, training = compiling + program.compile_seconds, training + len(epochs) * seconds
     left = configuration.num_epochs - done
-    console.print(f"compiled in {compiled - started:.1f} s; an epoch takes {seconds:.2f} s", markup=False)
-    console.print(f"{left} epochs take about {clock(left * seconds)}, evaluations not counted", markup=False)
+    console.print(f"{left} epochs take about {clock(training)}, evaluations not counted", markup=False)
     console.print(f"an epoch needs {size / 1e9:.2f} GB of memory on {devices[0]}", markup=False)
     console.print(f"nothing was written to {folder.path}", markup=False)
-    return {"compile_seconds": compiled - started, "seconds_per_epoch": seconds, "memory_bytes": size}
+    return {"compile_seconds": compiling, "seconds_per_epoch": training / max(left, 1), "memory_bytes": size}

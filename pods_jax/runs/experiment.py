@@ -88,7 +88,8 @@ def _lead(
             test_bed = _search(configuration, console)
         if progress.epoch < configuration.num_epochs:
             env = configuration.algorithm.env
-            with Profile(folder.profile, profile_epochs) as profile:
+            phase_starts = [phase.first_epoch for phase in configuration.algorithm.phases]
+            with Profile(folder.profile, profile_epochs, phase_starts) as profile:
                 recorder = RunRecorder(
                     configuration, folder, console, lambda policy: monitor(env, policy, test_bed), profile
                 )
@@ -112,7 +113,8 @@ def _work(configuration: Configuration, devices: Sequence[jax.Device], console: 
         progress = Progress(0, fresh_state(configuration)).shared()
         left = progress.epoch < configuration.num_epochs
         if left:
-            program = compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices)
+            every = configuration.evaluate_every
+            program = compile_meanwhile(configuration.algorithm, every, devices, progress.epoch)
         with processes.together():
             pass  # the first prepares what it measures with
         if left:
@@ -197,9 +199,10 @@ def _compile_ahead(
     configuration: Configuration, folder: Workdir, devices: Sequence[jax.Device]
 ) -> Future[Program] | None:
     """Compiles the training program while something else is done; nothing if there is nothing left to train."""
-    if (checkpoints.latest_epoch(folder.checkpoints) or 0) >= configuration.num_epochs:
+    done = checkpoints.latest_epoch(folder.checkpoints) or 0
+    if done >= configuration.num_epochs:
         return None
-    return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices)
+    return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices, done)
 
 
 def _warn(console: Console, message: str) -> None:

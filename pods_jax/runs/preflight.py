@@ -12,6 +12,7 @@ from pods_jax.runs.configuration import Configuration, check, differences
 from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import checkpoints
 from pods_jax.storage.checkpoints import CheckpointError
+from pods_jax.training import phases_ahead
 
 RESUME = ("auto", "never", "must")
 
@@ -26,8 +27,9 @@ def prepare(
         return configuration, folder  # to look into the folder is for the one who writes there
     folder.check_usable()
     check_resume(configuration, folder, resume)
-    left = configuration.num_epochs - (checkpoints.latest_epoch(folder.checkpoints) or 0)
-    profiling.check(profile_epochs, left, configuration.evaluate_every)
+    done = checkpoints.latest_epoch(folder.checkpoints) or 0
+    ahead = phases_ahead(configuration.algorithm, done, configuration.num_epochs)
+    profiling.check(profile_epochs, [len(epochs) for _, epochs in ahead], configuration.evaluate_every)
     return configuration, folder
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import json
 
@@ -7,6 +8,7 @@ import pytest
 
 from pods_jax import InputError, envs, train
 from pods_jax.algorithms import Algorithm
+from pods_jax.algorithms.algorithm import Phase
 from pods_jax.runs import experiment, profiling
 from tests import tiny
 from tests.faults import toy
@@ -65,18 +67,28 @@ def test_nothing_is_recorded_unless_asked_for(tmp_path):
     assert not (tmp_path / "profile").exists()
 
 
-@pytest.mark.parametrize(("num_epochs", "left"), [(1, 5), (3, 0), (1, -2)])
+@pytest.mark.parametrize(("num_epochs", "left"), [(1, [5]), (3, []), (1, [5, 4])])
 def test_a_run_that_is_over_before_the_recording_begins_is_refused(num_epochs, left):
     with pytest.raises(InputError, match=r"recording begins after the first 5 epochs.*evaluate_every"):
         profiling.check(num_epochs, left, 5)
     profiling.check(0, left, 5)
-    profiling.check(num_epochs, 6, 5)
+    assert profiling.check(num_epochs, [*left, 6], 5) == num_epochs
+
+
+def test_recording_does_not_begin_where_another_program_is_compiled(tmp_path):
+    algorithm = growing()
+    algorithm = dataclasses.replace(algorithm, later_phases=(Phase("more", 2, algorithm.update),))
+    left = {}
+    with profiling.Profile(tmp_path, 1, phase_starts=[0, 2]) as profile:
+        callbacks = [profile, lambda report: left.update({report.epoch: len(traces(tmp_path))})]
+        train(algorithm, jax.random.key(0), 8, callbacks, epochs_per_chunk=2)
+    assert left == {2: 0, 4: 0, 6: 1, 8: 1}
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, True])
 def test_what_is_not_a_number_of_epochs_is_refused(wrong, tmp_path):
     with pytest.raises(InputError, match="profile_epochs"):
-        profiling.check(wrong, 100, 5)
+        profiling.check(wrong, [100], 5)
 
 
 def test_the_trainer_leaves_a_trace_in_its_folder(tmp_path, monkeypatch, capsys):
