@@ -18,8 +18,7 @@ from pods_jax.envs import Environment
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as follow
 from pods_jax.runs import metrics_log
-from pods_jax.runs.configuration import check
-from pods_jax.runs.experiment import load_run, title_of
+from pods_jax.runs.experiment import load_run, read_configuration, restore, title_of
 from pods_jax.runs.progress import make_console
 from pods_jax.runs.workdir import Workdir
 from pods_jax.types import Policy
@@ -54,7 +53,8 @@ def show(
     console, path = console or make_console(), pathlib.Path(out)
     viewer.check_name(path)
     folders = [Workdir(one) for one in (workdir, compare) if one]
-    configuration, *others = (check(folder.read_config()) for folder in folders)
+    configurations = [read_configuration(folder) for folder in folders]
+    configuration, *others = configurations
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
     if others and folders[0].path == folders[1].path:
         raise InputError(f"compare = {str(compare)!r}: must be another folder than that of the run itself")
@@ -67,8 +67,8 @@ def show(
     checks.integer("num_rollouts", num_rollouts, at_least=1)
     starts = jax.tree.map(lambda leaf: leaf[first : first + num_rollouts], heldout_states(env, count))
     shown = {}
-    for folder in folders:
-        loaded, restored = load_run(folder, console, checkpoint)
+    for folder, loaded in zip(folders, configurations, strict=True):
+        restored = restore(loaded, folder, console, checkpoint)
         policy = loaded.algorithm.policy(restored.state)
         trajectories = jax.vmap(lambda start, policy=policy: follow(env, policy, start))(starts)
         shown[f"{folder.path}, epoch {restored.epoch}"] = trajectories
@@ -112,7 +112,7 @@ def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]
     """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'."""
     settings: list[dict[str, str]] = []
     for folder in folders:
-        flat = flatten_dict(check(folder.read_config()).fields, sep=".")  # says so where there is no run
+        flat = flatten_dict(read_configuration(folder).fields, sep=".")  # says so where there is no run
         settings.append({name: str(value) for name, value in flat.items() if name not in UNTOLD})
     every = dict.fromkeys(name for setting in settings for name in setting)
     telling = [name for name in every if _tells(name, settings)]

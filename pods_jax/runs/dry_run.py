@@ -10,10 +10,9 @@ from rich.console import Console
 
 from pods_jax.devices import memory, sharding
 from pods_jax.runs.experiment import fresh_state
-from pods_jax.runs.preflight import prepare
+from pods_jax.runs.preflight import open_run
 from pods_jax.runs.progress import clock, make_console
-from pods_jax.storage import checkpoints
-from pods_jax.training import compile_chunk, phases_ahead
+from pods_jax.training import compile_chunk
 
 
 def dry_run(
@@ -29,14 +28,13 @@ def dry_run(
     rollouts are divided, 0 takes all. Raises InputError or CheckpointError as the training would.
     """
     console = console or make_console()
-    configuration, folder = prepare(config, workdir, resume)
-    devices = sharding.choose(num_devices)
-    done = min(checkpoints.latest_epoch(folder.checkpoints) or 0, configuration.num_epochs)
+    plan = open_run(config, workdir, resume, num_devices)
+    configuration, devices = plan.configuration, plan.devices
     started = time.perf_counter()
-    with sharding.on(devices):  # refuses what cannot be divided among them
+    with sharding.on(devices):
         state = sharding.put_replicated(fresh_state(configuration), devices)
     compiling, training, size = time.perf_counter() - started, 0.0, 0
-    for phase, epochs in phases_ahead(configuration.algorithm, done, configuration.num_epochs):
+    for phase, epochs in plan.phases_ahead:
         program = compile_chunk(configuration.algorithm, configuration.evaluate_every, devices, phase.first_epoch)
         size = max(size, memory.check(program.run, devices[0]))
         started = time.perf_counter()
@@ -45,8 +43,8 @@ def dry_run(
         text = f"{phase.name}: compiled in {program.compile_seconds:.1f} s; an epoch takes {seconds:.2f} s"
         console.print(text, markup=False)
         compiling, training = compiling + program.compile_seconds, training + len(epochs) * seconds
-    left = configuration.num_epochs - done
+    left = max(configuration.num_epochs - plan.latest_epoch, 0)
     console.print(f"{left} epochs take about {clock(training)}, evaluations not counted", markup=False)
     console.print(f"an epoch needs {size / 1e9:.2f} GB of memory on {devices[0]}", markup=False)
-    console.print(f"nothing was written to {folder.path}", markup=False)
+    console.print(f"nothing was written to {plan.folder.path}", markup=False)
     return {"compile_seconds": compiling, "seconds_per_epoch": training / max(left, 1), "memory_bytes": size}

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -19,13 +19,13 @@ from rich.console import Console
 
 from pods_jax import checks
 from pods_jax.checks import InputError
-from pods_jax.devices import processes, sharding
+from pods_jax.devices import processes
 from pods_jax.evaluation import HeldOutSet, heldout_states, make_heldout_set, monitor
 from pods_jax.evaluation import evaluate as evaluate_policy
 from pods_jax.rollouts import rollout as roll_out
 from pods_jax.runs import metrics_log
 from pods_jax.runs.configuration import Configuration, check
-from pods_jax.runs.preflight import check_resume, prepare
+from pods_jax.runs.preflight import Plan, locked, open_run
 from pods_jax.runs.profiling import Profile
 from pods_jax.runs.progress import make_console, print_table
 from pods_jax.runs.recorder import RunRecorder
@@ -57,30 +57,21 @@ def run(
     """
     console = console or make_console()
     with processes.together():
-        configuration, folder = prepare(config, workdir, resume, profile_epochs)
-        devices = sharding.choose(num_devices)
-        with sharding.on(devices):  # refuses what cannot be divided among them
-            jax.eval_shape(configuration.algorithm.init, jax.random.key(0))
+        plan = open_run(config, workdir, resume, num_devices, profile_epochs)
     if processes.is_first():
-        return _lead(configuration, folder, devices, console, resume, profile_epochs)
-    _work(configuration, devices, console)
+        with locked(plan) as plan:
+            return _lead(plan, console)
+    _work(plan, console)
     return {}
 
 
-def _lead(
-    configuration: Configuration,
-    folder: Workdir,
-    devices: Sequence[jax.Device],
-    console: Console,
-    resume: str,
-    profile_epochs: int,
-) -> dict[str, float]:
+def _lead(plan: Plan, console: Console) -> dict[str, float]:
     """Trains, measures and writes; see `run`."""
-    with folder.lock(), Interruption(partial(console.print, markup=False)) as interruption:
-        check_resume(configuration, folder, resume)  # once more: until now, another process may have trained here
+    configuration, folder = plan.configuration, plan.folder
+    with Interruption(partial(console.print, markup=False)) as interruption:
         console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
-        program = _compile_ahead(configuration, folder, devices)
-        progress = _start(configuration, folder, console).shared()
+        program = _compile_ahead(plan, plan.latest_epoch)
+        progress = _start(plan, console).shared()
         with processes.together():
             write_json(folder.config, configuration.fields)
             write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
@@ -89,11 +80,9 @@ def _lead(
         if progress.epoch < configuration.num_epochs:
             env = configuration.algorithm.env
             phase_starts = [phase.first_epoch for phase in configuration.algorithm.phases]
-            with Profile(folder.profile, profile_epochs, phase_starts) as profile:
-                recorder = RunRecorder(
-                    configuration, folder, console, lambda policy: monitor(env, policy, test_bed), profile
-                )
-                progress = supervise(configuration, devices, recorder, interruption, progress, program)
+            with Profile(folder.profile, plan.profile_epochs, phase_starts) as profile:
+                recorder = RunRecorder(plan, console, lambda policy: monitor(env, policy, test_bed), profile)
+                progress = supervise(plan, recorder, interruption, progress, program)
         with processes.together():
             numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
@@ -102,7 +91,7 @@ def _lead(
     return numbers
 
 
-def _work(configuration: Configuration, devices: Sequence[jax.Device], console: Console) -> None:
+def _work(plan: Plan, console: Console) -> None:
     """What all processes but the first do: their share of every epoch, and nothing on disk.
 
     Raises Interrupted with the others, FloatingPointError when the first gives up, OSError when it cannot go on, and
@@ -110,15 +99,12 @@ def _work(configuration: Configuration, devices: Sequence[jax.Device], console: 
     """
     console.print(f"process {jax.process_index()} of {jax.process_count()}: the first one reports")
     with Interruption(partial(console.print, markup=False)) as interruption:
-        progress = Progress(0, fresh_state(configuration)).shared()
-        left = progress.epoch < configuration.num_epochs
-        if left:
-            every = configuration.evaluate_every
-            program = compile_meanwhile(configuration.algorithm, every, devices, progress.epoch)
+        progress = Progress(0, fresh_state(plan.configuration)).shared()
+        program = _compile_ahead(plan, progress.epoch)
         with processes.together():
             pass  # the first prepares what it measures with
-        if left:
-            supervise(configuration, devices, Recorder(), interruption, progress, program)
+        if progress.epoch < plan.configuration.num_epochs:
+            supervise(plan, Recorder(), interruption, progress, program)
         with processes.together():
             pass  # the first evaluates
 
@@ -152,11 +138,11 @@ def render(
     cannot be drawn.
     """
     folder, console = Workdir(workdir), console or make_console()
-    configuration = check(folder.read_config())
+    configuration = read_configuration(folder)
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
     checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
     animation.check_name(pathlib.Path(out))
-    configuration, restored = load_run(folder, console, checkpoint)
+    restored = restore(configuration, folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(env, count))
     trajectory = roll_out(env, configuration.algorithm.policy(restored.state), start)
     moving = animation.animate(env, trajectory.state, title=f"{title_of(configuration)}, epoch {restored.epoch}")
@@ -166,11 +152,24 @@ def render(
 
 def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
     """The configuration of a run and what a checkpoint of it holds; checkpoint: as for `evaluate`."""
+    configuration = read_configuration(folder)
+    return configuration, restore(configuration, folder, console, checkpoint)
+
+
+def read_configuration(folder: Workdir) -> Configuration:
+    """The configuration of the run in a folder, checked."""
+    return check(folder.read_config())
+
+
+def restore(
+    configuration: Configuration, folder: Workdir, console: Console, checkpoint: str
+) -> checkpoints.Restored[Any]:
+    """What a checkpoint of a run holds; checkpoint: as for `evaluate`."""
     if checkpoint not in ("latest", "best") and not checkpoint.isdecimal():
         raise InputError("checkpoint", checkpoint, "must be latest, best or the number of an epoch")
-    configuration = check(folder.read_config())
-    warn = partial(_warn, console)
-    return configuration, checkpoints.restore(folder.checkpoints, fresh_state(configuration), checkpoint, warn)
+    return checkpoints.restore(
+        folder.checkpoints, fresh_state(configuration), checkpoint, warn=partial(_warn, console)
+    )
 
 
 def fresh_state(configuration: Configuration) -> Any:
@@ -178,10 +177,11 @@ def fresh_state(configuration: Configuration) -> Any:
     return jax.jit(configuration.algorithm.init)(jax.random.key(configuration.seed))
 
 
-def _start(configuration: Configuration, folder: Workdir, console: Console) -> Progress:
+def _start(plan: Plan, console: Console) -> Progress:
     """Returns what to begin with: what the last sound checkpoint holds, if there is one."""
+    configuration, folder = plan.configuration, plan.folder
     train_state = fresh_state(configuration)
-    if checkpoints.latest_epoch(folder.checkpoints) is None:
+    if not plan.saved:
         return Progress(0, train_state)
     restored = checkpoints.restore(folder.checkpoints, train_state, warn=partial(_warn, console))
     checkpoints.set_aside(folder.checkpoints, restored.epoch, folder.damaged)
@@ -195,14 +195,12 @@ def _start(configuration: Configuration, folder: Workdir, console: Console) -> P
     return Progress(restored.epoch, restored.state, notes["rollbacks"])
 
 
-def _compile_ahead(
-    configuration: Configuration, folder: Workdir, devices: Sequence[jax.Device]
-) -> Future[Program] | None:
-    """Compiles the training program while something else is done; nothing if there is nothing left to train."""
-    done = checkpoints.latest_epoch(folder.checkpoints) or 0
-    if done >= configuration.num_epochs:
+def _compile_ahead(plan: Plan, epoch: int) -> Future[Program] | None:
+    """Compiles the program of an epoch while something else is done; nothing if there is nothing left to train."""
+    configuration = plan.configuration
+    if epoch >= configuration.num_epochs:
         return None
-    return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, devices, done)
+    return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, plan.devices, epoch)
 
 
 def _warn(console: Console, message: str) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 from rich.console import Console
 
 from pods_jax.runs import metrics_log
-from pods_jax.runs.configuration import Configuration
+from pods_jax.runs.preflight import Plan
 from pods_jax.runs.progress import ProgressDisplay
 from pods_jax.runs.supervised import Progress, Recorder
-from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.runs.workdir import write_json
 from pods_jax.storage import checkpoints, manifest
 from pods_jax.storage.background_saver import Saver
 from pods_jax.training import Callback, Report
@@ -39,14 +39,12 @@ class RunRecorder(Recorder):
 
     def __init__(
         self,
-        configuration: Configuration,
-        folder: Workdir,
+        plan: Plan,
         console: Console,
         measure: Measure,
         profile: Callback = lambda report: None,
     ) -> None:
-        self._configuration = configuration
-        self._folder = folder
+        self._plan = plan
         self._console = console
         self._measure = measure
         self._profile = profile
@@ -54,10 +52,10 @@ class RunRecorder(Recorder):
     @contextmanager
     def attempt(self, progress: Progress) -> Iterator[None]:
         """Opens the files; rows of epochs that will be done once more are removed from them."""
-        folder = self._folder
+        folder = self._plan.folder
         fresh = progress.epoch == 0  # keeps no rows at all, not even the one of epoch 0 of an aborted attempt
         with (
-            ProgressDisplay(self._console, self._configuration.num_epochs, progress.epoch) as self._display,
+            ProgressDisplay(self._console, self._plan.configuration.num_epochs, progress.epoch) as self._display,
             metrics_log.MetricsWriter(folder.metrics, folder.events, -1 if fresh else progress.epoch) as self._writer,
             Saver(folder.checkpoints) as self._saver,
         ):
@@ -77,7 +75,7 @@ class RunRecorder(Recorder):
         numbers = self._numbers(report.train_state)
         seconds = report.seconds / len(report.metrics)
         self._writer.write(_rows(report, numbers, seconds))
-        batch_size = getattr(self._configuration.algorithm.config, "batch_size", math.inf)
+        batch_size = getattr(self._plan.configuration.algorithm.config, "batch_size", math.inf)
         problems = find_problems(report, numbers, progress.train_state, batch_size)
         if not problems:
             notes = {"rollbacks": progress.rollbacks, "machine": manifest.machine()}
@@ -96,10 +94,10 @@ class RunRecorder(Recorder):
 
     def give_up(self, progress: Progress, failures: Sequence[str]) -> str:
         """Leaves the last sound state and a diagnosis on disk, and returns the message about them."""
-        folder = self._folder
-        if checkpoints.latest_epoch(folder.checkpoints) is None:
+        folder = self._plan.folder
+        if progress.epoch == 0 and not self._plan.saved:
             checkpoints.save(folder.checkpoints, progress.epoch, progress.train_state, LOWEST, {"rollbacks": 0})
-        fields = self._configuration.fields
+        fields = self._plan.configuration.fields
         write_json(folder.failure, {"epoch": progress.epoch, "failures": list(failures), "config": fields})
         summary = (
             f"training failed {len(failures)} times after epoch {progress.epoch}, whose state is saved; "
@@ -108,7 +106,7 @@ class RunRecorder(Recorder):
         return "\n  ".join([summary, *failures])
 
     def _numbers(self, train_state: Any) -> dict[str, float]:
-        return self._measure(self._configuration.algorithm.policy(train_state))
+        return self._measure(self._plan.configuration.algorithm.policy(train_state))
 
 
 def find_problems(report: Report, numbers: Mapping[str, float], before: Any, batch_size: float) -> list[str]:

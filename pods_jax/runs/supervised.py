@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
-
 from pods_jax.devices import processes
 from pods_jax.devices.processes import Verdict
-from pods_jax.runs.configuration import Configuration
+from pods_jax.runs.preflight import Plan
 from pods_jax.runs.signals import Interrupted, Interruption
 from pods_jax.training import Program, Report, chunks
 
@@ -73,8 +71,7 @@ class Recorder:
 
 
 def supervise(
-    configuration: Configuration,
-    devices: Sequence[jax.Device],
+    plan: Plan,
     recorder: Recorder,
     interruption: Interruption,
     progress: Progress,
@@ -90,7 +87,7 @@ def supervise(
         progress = dataclasses.replace(progress, rollbacks=rollbacks).shared()
         ahead = program if rollbacks == 0 else None  # another learning rate is another program
         with recorder.attempt(progress):
-            progress, failure = _attempt(configuration, devices, recorder, interruption, progress, ahead)
+            progress, failure = _attempt(plan, recorder, interruption, progress, ahead)
             if not failure:
                 return progress
             failures.append(f"{failure}, with the learning rate times {SLOWDOWN**rollbacks:g}")
@@ -100,8 +97,7 @@ def supervise(
 
 
 def _attempt(
-    configuration: Configuration,
-    devices: Sequence[jax.Device],
+    plan: Plan,
     recorder: Recorder,
     interruption: Interruption,
     progress: Progress,
@@ -112,13 +108,13 @@ def _attempt(
     if agreement.signal_number:
         raise Interrupted(f"stopped before epoch {progress.epoch + 1}", agreement.signal_number)
     for report in chunks(
-        configuration.slower(SLOWDOWN**progress.rollbacks),
+        plan.configuration.slower(SLOWDOWN**progress.rollbacks),
         progress.train_state,
         first_epoch=progress.epoch,
-        num_epochs=configuration.num_epochs,
-        epochs_per_chunk=configuration.evaluate_every,
+        num_epochs=plan.configuration.num_epochs,
+        epochs_per_chunk=plan.configuration.evaluate_every,
         announce=recorder.announce,
-        devices=devices,
+        devices=plan.devices,
         program=program,
     ):
         agreement = _agree(partial(recorder.record, report, progress), interruption)
