@@ -43,9 +43,7 @@ from pods_jax.visual import figures, viewer
 
 # %%
 env = envs.make("pendulum_2d", task="stop")
-test_bed = make_heldout_set(
-    env, 10 if SMALL else 200
-)  # states that training never sees, and the best actions for each
+heldout = make_heldout_set(env, 10 if SMALL else 200)  # states that training never sees, with their best returns
 algorithm = algorithms.make("pods", env, batch_size=8 if SMALL else 400, guard_size=4 if SMALL else 200)
 
 # %% [markdown]
@@ -62,13 +60,13 @@ policy = algorithm.policy(train_state)
 # How good is it? The optimality gap is how far its mean return is below that of the best actions known.
 
 # %%
-pods_jax.evaluate(env, policy, test_bed=test_bed)
+pods_jax.evaluate(env, policy, heldout=heldout)
 
 # %% [markdown]
 # Watch it: play, scrub, choose another rollout; beside it, a handle that does not move.
 
 # %%
-states = jax.tree.map(lambda leaf: leaf[:5], test_bed.states)
+states = jax.tree.map(lambda leaf: leaf[:5], heldout.states)
 trained = jax.vmap(lambda state: pods_jax.rollout(env, policy, state))(states)
 still = jax.vmap(lambda state: pods_jax.replay(env, state, 0 * trained.action[0]))(states)
 viewer.view(env, {"trained": trained, "handle at rest": still})

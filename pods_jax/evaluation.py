@@ -1,8 +1,8 @@
-"""How good a policy is, on a fixed bed of initial states that training never sees.
+"""How good a policy is, on initial states that stay the same and that training never sees: held-out states.
 
-The yardstick is the optimality gap, (J* - J(pi)) / |J*|, where J* is the mean over the bed of the best return
-that box-constrained Gauss-Newton, run to convergence, finds from the policy's own actions and from zero. It needs no
-knowledge of anybody's constants.
+The yardstick is the optimality gap, (J* - J(pi)) / |J*|, where J* is the mean over the held-out states of the
+best return that box-constrained Gauss-Newton, run to convergence, finds from the policy's own actions and from zero.
+It needs no knowledge of anybody's constants.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from flax import struct
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement, optimize
-from pods_jax.rollouts import as_pytree, replay, rollout, step_starts
+from pods_jax.rollouts import as_pytree, check_environment, check_policy, replay, rollout, step_starts
 from pods_jax.types import Policy, Trajectory
 
-TEST_BED_NAME = 0x7E57BED
-"""Folded into the seed of the bed, so that no training seed can draw the same initial states."""
+HELDOUT_NAME = 0x7E57BED
+"""Folded into the seed of held-out states, so that no training seed can draw the same initial states."""
 
 SEARCH_BATCH, SEARCH_STEPS, SEARCH_ROUNDS = 100, 8, 15
 """The search for an optimum: rollouts at once, steps in a round, rounds."""
@@ -37,14 +37,18 @@ class HeldOutSet:
 
 
 def heldout_states(env: Environment, num_rollouts: int = 1000, seed: int = 0) -> Any:
-    """The initial states of the test bed, leaves (num_rollouts, ...); the same at every call."""
-    checks.integer("num_rollouts", num_rollouts, at_least=1)
-    key = jax.random.fold_in(jax.random.key(checks.seed("seed", seed)), TEST_BED_NAME)
+    """The held-out initial states, leaves (num_rollouts, ...); the same at every call.
+
+    Raises InputError for what is no environment, no count or no seed.
+    """
+    check_environment(env)
+    num_rollouts = checks.integer("num_rollouts", num_rollouts, at_least=1)
+    key = jax.random.fold_in(jax.random.key(checks.seed("seed", seed)), HELDOUT_NAME)
     return jax.vmap(env.reset)(jax.random.split(key, num_rollouts))
 
 
 def make_heldout_set(env: Environment, num_rollouts: int = 1000, seed: int = 0, search: bool = True) -> HeldOutSet:
-    """The test bed with its optima: a search by trajectory optimization, the slow part of an evaluation.
+    """Held-out states with their optima: a search by trajectory optimization, the slow part of an evaluation.
 
     search: False leaves it out, for large systems; the optimality gap is then NaN.
     """
@@ -56,33 +60,46 @@ def make_heldout_set(env: Environment, num_rollouts: int = 1000, seed: int = 0, 
 
 
 def evaluate(
-    env: Environment, policy: Policy, num_rollouts: int = 1000, seed: int = 0, test_bed: HeldOutSet | None = None
+    env: Environment,
+    policy: Policy,
+    num_rollouts: int = 1000,
+    seed: int = 0,
+    heldout: HeldOutSet | None = None,
+    *,
+    test_bed: None = None,
 ) -> dict[str, float]:
-    """Metrics of a policy on the test bed of `num_rollouts` initial states.
+    """Metrics of a policy on `num_rollouts` held-out initial states.
 
     return_mean, return_std: of the return. terminal_ and the name of each quantity that `Environment.measure` gives:
-    the mean over the bed, in the final state. action_magnitude: the mean over the bed and the steps, in action units.
-    With `_std`: their standard deviations over the bed. optimum_mean, optimality_gap: see the module. nonconverged_steps: steps whose implicit equation was not solved. nonfinite_rollouts: rollouts
-    with a NaN. test_bed: made anew from `num_rollouts` and `seed` if not given.
+    its mean in the final states. action_magnitude: the mean over states and steps, in action units. With `_std`: the
+    standard deviations over the states. optimum_mean, optimality_gap: see the module. nonconverged_steps: steps whose
+    implicit equation was not solved. nonfinite_rollouts: rollouts with a NaN. heldout: of `make_heldout_set`, made
+    anew from `num_rollouts` and `seed` if not given; test_bed: what it was called before. Raises InputError for what
+    is no environment, no policy or no held-out set.
     """
-    test_bed = test_bed or make_heldout_set(env, num_rollouts, seed)
-    trajectories = _rollouts(env, as_pytree(policy), test_bed.states)
-    best = test_bed.optimum
-    if test_bed.searched:
-        best = jnp.fmax(best, optima(env, test_bed.states, trajectories.action))
-    return _numbers(env, dataclasses.replace(test_bed, optimum=best), trajectories)
+    if test_bed is not None:
+        raise checks.InputError("test_bed: is called heldout now, evaluate(env, policy, heldout=...)")
+    _check(env, policy, heldout)
+    heldout = heldout or make_heldout_set(env, num_rollouts, seed)
+    trajectories = _rollouts(env, as_pytree(policy), heldout.states)
+    best = heldout.optimum
+    if heldout.searched:
+        best = jnp.fmax(best, optima(env, heldout.states, trajectories.action))
+    return _numbers(env, dataclasses.replace(heldout, optimum=best), trajectories)
 
 
-def monitor(env: Environment, policy: Policy, test_bed: HeldOutSet) -> dict[str, float]:
+def monitor(env: Environment, policy: Policy, heldout: HeldOutSet) -> dict[str, float]:
     """`evaluate` without the search from the policy's own actions: quick, for use between chunks.
 
     Each optimum is the better one of the search from zero and the policy's own return, so the gap is a lower bound.
+    Raises InputError as `evaluate`.
     """
-    trajectories = _rollouts(env, as_pytree(policy), test_bed.states)
-    best = test_bed.optimum
-    if test_bed.searched:
+    _check(env, policy, heldout)
+    trajectories = _rollouts(env, as_pytree(policy), heldout.states)
+    best = heldout.optimum
+    if heldout.searched:
         best = jnp.fmax(best, jnp.sum(trajectories.reward, axis=1))
-    return _numbers(env, dataclasses.replace(test_bed, optimum=best), trajectories)
+    return _numbers(env, dataclasses.replace(heldout, optimum=best), trajectories)
 
 
 def gap(optimum: jax.Array, value: jax.Array) -> jax.Array:
@@ -127,9 +144,16 @@ def _search(env: Environment, states: Any, actions: jax.Array) -> tuple[Improvem
     return jax.vmap(lambda state, start: optimize(env, state, start, max_steps=SEARCH_STEPS))(states, actions)
 
 
-def _numbers(env: Environment, test_bed: HeldOutSet, trajectories: Trajectory) -> dict[str, float]:
-    summary = _summarize(env, test_bed.states, trajectories)
-    summary["optimum_mean"] = jnp.mean(test_bed.optimum)
+def _check(env: Environment, policy: Policy, heldout: HeldOutSet | None) -> None:
+    check_environment(env)
+    check_policy(policy)
+    if not isinstance(heldout, HeldOutSet | None):
+        raise checks.InputError(f"heldout is a {type(heldout).__name__}: must be what make_heldout_set returns")
+
+
+def _numbers(env: Environment, heldout: HeldOutSet, trajectories: Trajectory) -> dict[str, float]:
+    summary = _summarize(env, heldout.states, trajectories)
+    summary["optimum_mean"] = jnp.mean(heldout.optimum)
     summary["optimality_gap"] = gap(summary["optimum_mean"], summary["return_mean"])
     return _as_floats(summary)
 
@@ -139,7 +163,7 @@ def _as_floats(summary: dict[str, jax.Array]) -> dict[str, float]:
 
 
 def _spread(named: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Mean and standard deviation of each quantity (k,) over the bed."""
+    """Mean and standard deviation of each quantity (k,) over the states."""
     means = {name: jnp.mean(values) for name, values in named.items()}
     return means | {f"{name}_std": jnp.std(values) for name, values in named.items()}
 

@@ -19,8 +19,10 @@ def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
     """Follows a policy from `state` for one episode.
 
     A policy that is a pytree (as `algorithm.policy` returns) is compiled once for all its parameters; any
-    other callable is compiled once for each new object.
+    other callable is compiled once for each new object. Raises InputError for what is no environment or no policy.
     """
+    check_environment(env)
+    check_policy(policy)
     return _rollout(env, as_pytree(policy), state)
 
 
@@ -43,6 +45,22 @@ def step_starts(state: Any, states: Any) -> Any:
 def flatten_states(states: Any) -> jax.Array:
     """(T, n) the states of a trajectory as vectors, in the order that `Improvement.gains` refers to."""
     return jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+
+
+def check_environment(env: Environment) -> None:
+    """Raises InputError, with the cure, for something else, such as an algorithm."""
+    if not isinstance(env, Environment):
+        cure = "give its `env`" if hasattr(env, "env") else "such as `envs.make` and `envs.from_step` return"
+        raise checks.InputError(f"env is of type {type(env).__name__}: must be an Environment, {cure}")
+
+
+def check_policy(policy: Policy) -> None:
+    """Raises InputError, with the cure, for what is no function, such as an algorithm or a train state."""
+    if not callable(policy):
+        raise checks.InputError(
+            f"policy is of type {type(policy).__name__}: must be a function of an observation (O,) that returns an "
+            "action (A,), such as `algorithm.policy(train_state)`"
+        )
 
 
 def as_pytree(policy: Policy) -> Policy:

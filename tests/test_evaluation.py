@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import InputError, envs, evaluate, evaluation, replay
+from pods_jax import InputError, algorithms, envs, evaluate, evaluation, replay
 from pods_jax.improvement import optimize
+from pods_jax.rollouts import rollout
 
 HORIZON, NUM_ROLLOUTS = 8, 6
 NAMES = {
@@ -41,7 +42,7 @@ def env():
 
 
 @pytest.fixture(scope="module")
-def test_bed(env):
+def heldout(env):
     return evaluation.make_heldout_set(env, NUM_ROLLOUTS)
 
 
@@ -57,7 +58,7 @@ def rows(states):
     return [tuple(row) for row in np.asarray(jax.vmap(lambda state: state.velocity.reshape(-1))(states))]
 
 
-def test_the_bed_is_the_same_every_time_and_another_one_for_another_seed(env):
+def test_held_out_states_are_the_same_every_time_and_others_for_another_seed(env):
     first, second = rows(evaluation.heldout_states(env, 50)), rows(evaluation.heldout_states(env, 50))
     assert first == second
     assert len(set(first)) == 50
@@ -65,7 +66,7 @@ def test_the_bed_is_the_same_every_time_and_another_one_for_another_seed(env):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_bed_is_not_what_training_draws(env, seed):
+def test_held_out_states_are_not_what_training_draws(env, seed):
     """Neither from the seed itself nor from what a training loop may derive from it."""
     key = jax.random.key(seed)
     keys = [key, *jax.random.split(key), *(jax.random.fold_in(key, data) for data in range(3))]
@@ -73,11 +74,11 @@ def test_the_bed_is_not_what_training_draws(env, seed):
     assert not drawn & set(rows(evaluation.heldout_states(env, 50, seed=seed)))
 
 
-def test_metrics_are_those_of_a_plain_loop(env, test_bed):
-    metrics = evaluate(env, policy(-0.7), test_bed=test_bed)
+def test_metrics_are_those_of_a_plain_loop(env, heldout):
+    metrics = evaluate(env, policy(-0.7), heldout=heldout)
     returns, energies, distances, magnitudes = [], [], [], []
     for index in range(NUM_ROLLOUTS):
-        state = jax.tree.map(lambda leaf, index=index: leaf[index], test_bed.states)
+        state = jax.tree.map(lambda leaf, index=index: leaf[index], heldout.states)
         total = 0.0
         for _ in range(HORIZON):
             action = -0.7 * env.observe(state)[:1]
@@ -96,16 +97,16 @@ def test_metrics_are_those_of_a_plain_loop(env, test_bed):
     assert metrics["nonconverged_steps"] == metrics["nonfinite_rollouts"] == 0
 
 
-def test_metrics_are_finite_floats_of_the_promised_names_and_need_no_bed(env, test_bed):
+def test_metrics_are_finite_floats_of_the_promised_names_and_need_no_set(env, heldout):
     metrics = evaluate(env, policy(0.0), NUM_ROLLOUTS)
     assert set(metrics) == NAMES
     assert all(type(value) is float and np.isfinite(value) for value in metrics.values())
-    assert metrics == evaluate(env, policy(0.0), test_bed=test_bed)
+    assert metrics == evaluate(env, policy(0.0), heldout=heldout)
     assert metrics != evaluate(env, policy(0.0), NUM_ROLLOUTS, seed=1)
 
 
-def test_a_poor_policy_has_a_gap(env, test_bed):
-    metrics = evaluate(env, policy(5.0), test_bed=test_bed)
+def test_a_poor_policy_has_a_gap(env, heldout):
+    metrics = evaluate(env, policy(5.0), heldout=heldout)
     expected = (metrics["optimum_mean"] - metrics["return_mean"]) / abs(metrics["optimum_mean"])
     np.testing.assert_allclose(metrics["optimality_gap"], expected, rtol=1e-12)
     assert metrics["optimality_gap"] > 0.3
@@ -124,21 +125,21 @@ def test_starting_at_rest_gives_numbers_although_the_optimum_is_nothing():
     assert np.isfinite(metrics["optimality_gap"])
 
 
-def test_monitor_agrees_except_for_a_gap_that_is_not_larger(env, test_bed):
-    quick, thorough = (measure(env, policy(-0.7), test_bed=test_bed) for measure in (evaluation.monitor, evaluate))
+def test_monitor_agrees_except_for_a_gap_that_is_not_larger(env, heldout):
+    quick, thorough = (measure(env, policy(-0.7), heldout=heldout) for measure in (evaluation.monitor, evaluate))
     assert 0 <= quick["optimality_gap"] <= thorough["optimality_gap"]
     for name in NAMES - {"optimality_gap", "optimum_mean"}:
         assert quick[name] == thorough[name]
 
 
-def test_a_policy_that_returns_nan_is_counted_and_leaves_the_optimum_alone(env, test_bed):
+def test_a_policy_that_returns_nan_is_counted_and_leaves_the_optimum_alone(env, heldout):
     def sometimes_nan(observation):
         return jnp.where(observation[-2:-1] > 0.5, jnp.nan, 0.0)
 
-    metrics = evaluate(env, sometimes_nan, test_bed=test_bed)
+    metrics = evaluate(env, sometimes_nan, heldout=heldout)
     broken = 0
     for index in range(NUM_ROLLOUTS):
-        state = jax.tree.map(lambda leaf, index=index: leaf[index], test_bed.states)
+        state = jax.tree.map(lambda leaf, index=index: leaf[index], heldout.states)
         observations = replay(env, state, jnp.zeros((HORIZON, 1))).observation
         broken += bool(np.any(observations[:, -2] > 0.5))
     assert 0 < broken < NUM_ROLLOUTS
@@ -184,16 +185,61 @@ def test_optimize_stops_at_the_given_number_of_steps(optimized):
     assert float(one.value_before) < float(one.value) < float(best.value)
 
 
-def test_optima_in_batches_are_those_found_one_by_one(env, test_bed):
+def test_optima_in_batches_are_those_found_one_by_one(env, heldout):
     zero = jnp.zeros((HORIZON, 1))
     for index in range(NUM_ROLLOUTS):
-        state = jax.tree.map(lambda leaf, index=index: leaf[index], test_bed.states)
+        state = jax.tree.map(lambda leaf, index=index: leaf[index], heldout.states)
         alone, _ = optimize(env, state, zero, max_steps=200, tolerance=1e-15)
-        np.testing.assert_allclose(test_bed.optimum[index], alone.value, rtol=1e-3)
-        assert float(test_bed.optimum[index]) >= float(np.sum(replay(env, state, zero).reward))
+        np.testing.assert_allclose(heldout.optimum[index], alone.value, rtol=1e-3)
+        assert float(heldout.optimum[index]) >= float(np.sum(replay(env, state, zero).reward))
 
 
 @pytest.mark.parametrize("settings", [{"num_rollouts": 0}, {"num_rollouts": 2.5}, {"seed": -1}, {"seed": 2**32}])
 def test_bad_settings_are_refused(env, settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         evaluate(env, policy(0.0), **settings)
+
+
+@pytest.fixture(scope="module")
+def algorithm(env):
+    return algorithms.make("pods", env, batch_size=2, guard_size=2, hidden_sizes=(4,))
+
+
+def test_an_algorithm_in_the_place_of_a_policy_is_refused_with_the_cure(env, heldout, algorithm):
+    cure = r"policy is of type Algorithm: must be a function .*, such as `algorithm\.policy\(train_state\)`"
+    for misuse in (
+        lambda: evaluate(env, algorithm),
+        lambda: evaluation.monitor(env, algorithm, heldout),
+        lambda: rollout(env, algorithm, env.reset(jax.random.key(0))),
+    ):
+        with pytest.raises(InputError, match=cure):
+            misuse()
+    with pytest.raises(InputError, match="policy is of type int"):
+        evaluate(env, 3)
+
+
+def test_an_algorithm_in_the_place_of_an_environment_is_refused_with_the_cure(env, heldout, algorithm):
+    cure = "env is of type Algorithm: must be an Environment, give its `env`"
+    for misuse in (
+        lambda: evaluate(algorithm, policy(0.0)),
+        lambda: evaluation.monitor(algorithm, policy(0.0), heldout),
+        lambda: evaluation.make_heldout_set(algorithm),
+        lambda: rollout(algorithm, policy(0.0), env.reset(jax.random.key(0))),
+    ):
+        with pytest.raises(InputError, match=cure):
+            misuse()
+    with pytest.raises(InputError, match=r"env is of type str: must be an Environment, such as `envs\.make`"):
+        evaluate("pendulum_2d", policy(0.0))
+
+
+def test_former_names_and_other_sets_are_refused(env, heldout):
+    with pytest.raises(InputError, match=r"test_bed: is called heldout now, evaluate\(env, policy, heldout="):
+        evaluate(env, policy(0.0), test_bed=heldout)
+    for measure in (evaluate, evaluation.monitor):
+        with pytest.raises(InputError, match="heldout is a State: must be what make_heldout_set returns"):
+            measure(env, policy(0.0), heldout=heldout.states)
+
+
+def test_numpy_integers_are_integers(env):
+    counted = evaluate(env, policy(0.0), num_rollouts=np.int64(4), seed=np.int64(0))
+    assert counted == evaluate(env, policy(0.0), num_rollouts=4, seed=0)

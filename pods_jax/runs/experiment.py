@@ -231,7 +231,7 @@ def _evaluate(
     configuration: Configuration, console: Console, test_bed: HeldOutSet, epoch: int, train_state: Any
 ) -> dict[str, float]:
     algorithm = configuration.algorithm
-    numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), test_bed=test_bed)
+    numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), heldout=test_bed)
     shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
     print_table(console, f"{title_of(configuration)}, epoch {epoch}", shown)
     if not math.isfinite(numbers["return_mean"]):

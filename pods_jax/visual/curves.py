@@ -37,7 +37,7 @@ def epochs_until(record: Record, optimum: float, target: float) -> int | None:
 
 
 def largest_fall(record: Record) -> float:
-    """The largest fall of the return on the test bed from one look to the next, relative to its magnitude."""
+    """The largest fall of the return on held-out states from one look to the next, relative to its magnitude."""
     returns = np.asarray(record["return"])
     return float(np.max((returns[:-1] - returns[1:]) / np.abs(returns[:-1]), initial=0.0))
 

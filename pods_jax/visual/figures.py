@@ -22,7 +22,7 @@ def learning_curve(
     optimum: Sequence[float],
     title: str = "",
 ) -> "Figure":
-    """Draws the return on the test bed and the optimality gap against the epochs, all (K,).
+    """Draws the return on held-out states and the optimality gap against the epochs, all (K,).
 
     The band is half a standard deviation wide and drawn on the upper side only, as in the figures of the
     paper: it shows how much the difficulty of the initial states varies, not an uncertainty. optimum: the
@@ -53,7 +53,7 @@ def save(figure: "Figure", path: pathlib.Path | str) -> None:
 def _draw_return(axes: "Axes", epochs: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
     (line,) = axes.plot(epochs, mean, label="policy")
     axes.fill_between(epochs, mean, mean + std / 2, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set(xlabel="epoch", ylabel="return on the test bed")
+    axes.set(xlabel="epoch", ylabel="return on held-out states")
     axes.grid(alpha=0.3)
 
 
@@ -97,11 +97,11 @@ def comparison(records: Sequence[Mapping[str, Any]]) -> "Figure":
 
 
 def curves(records: Sequence[Mapping[str, Any]], quantity: str, logarithmic: bool = False) -> "Figure":
-    """Draws a quantity of the test bed against the simulated steps, one panel for each environment and task.
+    """Draws a quantity of held-out states against the simulated steps, one panel for each environment and task.
 
     records: of `pods_jax.reproduction`. A line is the mean over the seeds of a variant; its band is half a standard
-    deviation of the bed, on the upper side only, as in the figures of the paper. The dashed line of a panel is of the
-    best actions there are, by trajectory optimization.
+    deviation of the states, on the upper side only, as in the figures of the paper. The dashed line of a panel is of
+    the best actions there are, by trajectory optimization.
     """
     from matplotlib.figure import Figure
 

@@ -157,9 +157,9 @@ def test_it_reaches_85_percent_of_the_possible_improvement(name, epochs):
     algorithm = algorithms.make(name, envs.make("pendulum_2d", "stop"))
     untrained = algorithm.policy(algorithm.init(jax.random.key(0)))
     state, _ = pods_jax.train(algorithm, jax.random.key(0), epochs)
-    bed = pods_jax.evaluation.make_test_bed(algorithm.env, 50)
+    heldout = pods_jax.evaluation.make_heldout_set(algorithm.env, 50)
     before, after = (
-        pods_jax.evaluate(algorithm.env, policy, test_bed=bed) for policy in (untrained, algorithm.policy(state))
+        pods_jax.evaluate(algorithm.env, policy, heldout=heldout) for policy in (untrained, algorithm.policy(state))
     )
     best = max(before["optimum_mean"], after["optimum_mean"])
     assert after["return_mean"] - before["return_mean"] > 0.85 * (best - before["return_mean"])

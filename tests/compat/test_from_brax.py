@@ -52,8 +52,8 @@ def test_a_policy_learns_to_hold_the_pole():
         env = compat.from_brax(make_original(), horizon=50, residual=residual)
         algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
         state, history = train(algorithm, jax.random.key(0), 40, epochs_per_chunk=20)
-        test_bed = make_heldout_set(env, 64, search=False)
-        returned = evaluate(env, algorithm.policy(state), test_bed=test_bed)["return_mean"]
+        heldout = make_heldout_set(env, 64, search=False)
+        returned = evaluate(env, algorithm.policy(state), heldout=heldout)["return_mean"]
     assert history[0]["guard_value"] < -50  # it fell
     assert returned > -5.0
     assert all(row["unhealthy_rollouts"] == 0 for row in history)

@@ -75,7 +75,7 @@ def test_a_policy_learns_to_hold_the_pole(model):
     env = compat.from_mjx(model, horizon=60, residual=residual, reset_noise=0.2)
     algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
     state, history = train(algorithm, jax.random.key(0), 20, epochs_per_chunk=20)
-    returned = evaluate(env, algorithm.policy(state), test_bed=make_heldout_set(env, 64, search=False))["return_mean"]
+    returned = evaluate(env, algorithm.policy(state), heldout=make_heldout_set(env, 64, search=False))["return_mean"]
     assert history[0]["guard_value"] < -100  # it fell
     assert returned > -5.0
     assert all(row["unhealthy_rollouts"] == 0 for row in history)

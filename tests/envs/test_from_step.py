@@ -64,9 +64,9 @@ class TestDoubleIntegrator:
         env = double_integrator()
         algorithm = algorithms.make("pods", env, batch_size=32, guard_size=16, hidden_sizes=(32, 32))
         state, history = train(algorithm, jax.random.key(0), 15)
-        test_bed = make_heldout_set(env, 32, search=False)
-        numbers = evaluate(env, algorithm.policy(state), test_bed=test_bed)
-        optimum = -np.mean([least_cost(start) for start in np.asarray(jax.vmap(observe)(test_bed.states))])
+        heldout = make_heldout_set(env, 32, search=False)
+        numbers = evaluate(env, algorithm.policy(state), heldout=heldout)
+        optimum = -np.mean([least_cost(start) for start in np.asarray(jax.vmap(observe)(heldout.states))])
         assert optimum > numbers["return_mean"] > 1.02 * optimum  # both are negative
         assert not any("terminal" in name for name in numbers)
         assert all(row["unhealthy_rollouts"] == 0 for row in history)
@@ -83,8 +83,8 @@ class TestDoubleIntegrator:
 
     def test_what_is_measured_is_reported(self):
         env = double_integrator(measure=lambda state: {"distance": jnp.abs(state["position"])})
-        policy, test_bed = (lambda observation: jnp.zeros(1)), make_heldout_set(env, 4, search=False)
-        assert evaluate(env, policy, test_bed=test_bed)["terminal_distance"] > 0
+        policy, heldout = (lambda observation: jnp.zeros(1)), make_heldout_set(env, 4, search=False)
+        assert evaluate(env, policy, heldout=heldout)["terminal_distance"] > 0
 
     def test_it_says_what_its_numbers_mean(self):
         plain = double_integrator()

@@ -32,6 +32,6 @@ def install(patch, make=make_toy, monitor=lambda env, policy, test_bed: dict(NUM
     patch(algorithms, "make", make)
     patch(experiment, "_search", lambda configuration, console: None)
     patch(experiment, "monitor", monitor)
-    patch(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
+    patch(experiment, "evaluate_policy", lambda env, policy, heldout: dict(NUMBERS))
     if not draw:
         patch(experiment, "_draw", lambda configuration, folder: None)

@@ -42,7 +42,7 @@ def trained(monkeypatch):
     """The folders of the trainings that were run; each is a toy."""
     folders, run = [], experiment.run
     toy.install(monkeypatch.setattr, make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS))
-    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(NUMBERS))
+    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, heldout: dict(NUMBERS))
 
     numbers = {"indefinite_share": 0.5, "jacobian_ratio": 2.0}
     monkeypatch.setattr(measurements, "measure", lambda env, num_rollouts: numbers)
@@ -143,7 +143,7 @@ def test_settings_are_tried_once_and_listed(trained, tmp_path):
 @pytest.mark.usefixtures("trained")
 def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
     unknown = NUMBERS | {"optimality_gap": math.nan}
-    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, test_bed: dict(unknown))
+    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, heldout: dict(unknown))
     targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
     record = records.read(tmp_path / "quick" / "records.jsonl")[-1]
     assert math.isnan(record["final"]["optimality_gap"])
