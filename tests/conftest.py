@@ -26,6 +26,15 @@ def pytest_configure(config):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
 
 
+@pytest.fixture
+def install_toy():
+    """Puts a toy in the place of algorithms, see `tests.faults.toy.install`, until the test ends."""
+    from tests.faults import toy
+
+    yield toy.install
+    toy.uninstall()
+
+
 MANY_MAPS = 20_000
 """Linux ends a process that maps more than 65 530 pieces of memory, and each compiled program takes many."""
 

@@ -1,6 +1,7 @@
 """The registry of algorithms."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,14 +15,42 @@ from pods_jax.envs.environment import Environment
 _MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}
 
 
+_OWN: dict[str, tuple[type, Callable[[Environment, Any], Algorithm]]] = {}  # of users: they come before ours
+
+
+def register(
+    name: str, Config: type, make: Callable[[Environment, Any], Algorithm], *, replace: bool = False
+) -> None:
+    """Adds an algorithm of your own, which `make`, configurations and commands then know like ours.
+
+    Config: its settings, a frozen dataclass with a default for each field. make: (environment, Config) -> Algorithm,
+    which raises InputError naming a setting that is not allowed. replace: whether it may take the place of one that
+    has this name. Raises InputError where one of these is something else.
+    """
+    if not isinstance(name, str) or not name:
+        raise checks.InputError("name", name, "must be a text, as it will stand in configurations")
+    if name in names() and not replace:
+        raise checks.InputError("name", name, "there is such an algorithm; choose another name, or replace=True")
+    if not _are_settings(Config):
+        raise checks.InputError("Config", Config, "must be a frozen dataclass with a default for each field")
+    if not callable(make):
+        raise checks.InputError("make", make, "must be a function (environment, Config) -> Algorithm")
+    _OWN[name] = (Config, make)
+
+
+def unregister(name: str) -> None:
+    """Takes an algorithm of your own away again; one of ours that it replaced comes back."""
+    del _OWN[checks.choice("name", name, _OWN)]
+
+
 def names() -> tuple[str, ...]:
     """The names that `make` accepts."""
-    return tuple(_MODULES)
+    return tuple(_MODULES | _OWN)
 
 
 def settings(name: str) -> dict[str, Any]:
     """The settings of the algorithm `name` with their defaults."""
-    return dataclasses.asdict(_MODULES[checks.choice("algorithm.name", name, _MODULES)].Config())
+    return dataclasses.asdict(_find(name)[0]())
 
 
 def make(name: str, env: Environment, **overrides: Any) -> Algorithm:
@@ -29,11 +58,29 @@ def make(name: str, env: Environment, **overrides: Any) -> Algorithm:
 
     Raises InputError for an unknown name or setting (with the closest valid one) or a value that is not allowed.
     """
-    module = _MODULES[checks.choice("algorithm.name", name, _MODULES)]
+    Config, make_algorithm = _find(name)
     for field in overrides:
         checks.choice("algorithm setting", field, settings(name))
-    algorithm = module.make(env, module.Config(**overrides))
+    algorithm = make_algorithm(env, Config(**overrides))
+    if not isinstance(algorithm, Algorithm):
+        raise checks.InputError(f"algorithm {name!r}", algorithm, "its make function must return an Algorithm")
     return dataclasses.replace(algorithm, init=jax.jit(algorithm.init))  # it rolls out, too
 
 
-__all__ = ["Algorithm", "make", "names", "settings"]
+def _are_settings(Config: Any) -> bool:
+    """Whether it is a frozen dataclass that can be made without arguments."""
+    if not (isinstance(Config, type) and dataclasses.is_dataclass(Config)):
+        return False
+    missing, fields = dataclasses.MISSING, dataclasses.fields(Config)
+    given = [field.default is not missing or field.default_factory is not missing for field in fields]
+    return all(given) and getattr(Config, "__dataclass_params__").frozen  # noqa: B009
+
+
+def _find(name: str) -> tuple[Any, Callable[[Environment, Any], Algorithm]]:
+    checks.choice("algorithm.name", name, names())
+    if name in _OWN:
+        return _OWN[name]
+    return _MODULES[name].Config, _MODULES[name].make
+
+
+__all__ = ["Algorithm", "make", "names", "register", "settings", "unregister"]

@@ -10,10 +10,11 @@ from absl import flags
 
 from pods_jax.commands import command_line
 from pods_jax.runs import experiment
+from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parses the command line, evaluates, and returns the exit status."""
+def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
+    """Parses the command line, evaluates, and returns the exit status; evaluator: as for `experiment.evaluate`."""
     values = flags.FlagValues()
     workdir = flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
     checkpoint = flags.DEFINE_string(
@@ -21,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     )
 
     def command() -> None:
-        experiment.evaluate(workdir.value, checkpoint=checkpoint.value)
+        experiment.evaluate(workdir.value, checkpoint=checkpoint.value, evaluator=evaluator)
 
     return command_line.run(command, values, argv, about=str(__doc__))
 

@@ -9,10 +9,11 @@ from absl import flags
 
 from pods_jax import reproduction
 from pods_jax.commands import command_line
+from pods_jax.reproduction.targets import WORK, Work
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parses the command line, trains what is missing, and returns the exit status."""
+def main(argv: Sequence[str], work: Work = WORK) -> int:
+    """Parses the command line, trains what is missing, and returns the exit status; work: as for `reproduce`."""
     values = flags.FlagValues()
     tables = flags.DEFINE_list("table", [], "1", flag_values=values)
     figures = flags.DEFINE_list("figure", [], "Any of 3, 4, 6, 8, 9, 10; none and no table: all.", flag_values=values)
@@ -26,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
         targets = [*(f"table_{name}" for name in tables.value), *(f"figure_{name}" for name in figures.value)]
         chosen = targets or list(reproduction.TARGETS)
         reproduction.reproduce(
-            chosen, scale.value, workdir.value, variants.value, environments.value, missing=missing.value
+            chosen, scale.value, workdir.value, variants.value, environments.value, missing=missing.value, work=work
         )
 
     return command_line.run(command, values, argv, about=str(__doc__))

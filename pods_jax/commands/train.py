@@ -13,10 +13,11 @@ from ml_collections import config_flags
 from pods_jax.commands import command_line
 from pods_jax.devices import cpu, processes
 from pods_jax.runs import dry_run, experiment
+from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parses the command line, trains, and returns the exit status."""
+def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
+    """Parses the command line, trains, and returns the exit status; evaluator: as for `experiment.run`."""
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file(
         "config",
@@ -56,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
                 resume=resume.value,
                 num_devices=num_devices.value,
                 profile_epochs=profile_epochs.value,
+                evaluator=evaluator,
             )
 
     def connect() -> None:

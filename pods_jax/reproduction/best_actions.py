@@ -2,10 +2,11 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pods_jax import envs
+from pods_jax.envs import Environment
 from pods_jax.reproduction import measurements, records, scales
 from pods_jax.reproduction.report import title
 from pods_jax.runs.workdir import write_json
@@ -14,11 +15,16 @@ from pods_jax.visual.curves import Record
 NAME = "best_actions.json"
 
 
-def measure(scale: scales.Scale, row: scales.Row, path: pathlib.Path) -> None:
-    """Measures those of a row, unless the file has them of the same environment."""
+def measure(
+    scale: scales.Scale,
+    row: scales.Row,
+    path: pathlib.Path,
+    best: Callable[[Environment, int], dict[str, float]] = measurements.best,
+) -> None:
+    """Measures those of a row, by `best`, unless the file has them of the same environment."""
     known, env = _read(path), records.complete(scales.configuration(scale, row, scales.OURS, 0))["env"]
     if known.get(title(row), {}).get("env") != env:
-        numbers = measurements.best(envs.make(*row, horizon=scale.horizon), scale.num_test_rollouts)
+        numbers = best(envs.make(*row, horizon=scale.horizon), scale.num_test_rollouts)
         write_json(path, known | {title(row): {"env": env, "numbers": numbers}})
 
 

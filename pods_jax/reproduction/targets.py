@@ -11,13 +11,15 @@ import json
 import os
 import pathlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 
 from pods_jax import checks, envs
 from pods_jax.checks import InputError
+from pods_jax.envs import Environment
 from pods_jax.reproduction import best_actions, claims, measurements, records, report, scales
 from pods_jax.reproduction.scales import OURS, SHEET, Row, Scale
 from pods_jax.runs import experiment
@@ -52,6 +54,21 @@ class Target:
     figure: bool = True
 
 
+@dataclass(frozen=True)
+class Work:
+    """What takes time in a reproduction; each part can be replaced.
+
+    run: as `experiment.run`, a training in a folder. derivatives, best: (environment, number of rollouts) -> numbers,
+    as those of `measurements`.
+    """
+
+    run: Callable[..., Any] = experiment.run
+    derivatives: Callable[[Environment, int], dict[str, float]] = measurements.measure
+    best: Callable[[Environment, int], dict[str, float]] = measurements.best
+
+
+WORK = Work()
+
 TARGETS = {
     "table_1": Target("returns and compute times", ALL, by_seconds=True, best=True),
     "table_tuning": Target(
@@ -82,11 +99,13 @@ def reproduce(
     environments: Sequence[str] = (),
     console: Console | None = None,
     missing: str = "train",
+    work: Work = WORK,
 ) -> list[report.Claim]:
     """Trains what is missing for the targets, writes what belongs to them, and returns the claims checked.
 
     variants, environments: only these are trained, if any are named. missing: "train", or "skip" to report only what
-    there is. Raises InputError for names that do not exist, and where there is nothing to train or to report.
+    there is. work: how it is done. Raises InputError for names that do not exist, and where there is nothing to train
+    or to report.
     """
     console, size = console or make_console(), scales.get(scale)
     for name in targets:
@@ -103,8 +122,8 @@ def reproduce(
         if checks.choice("missing", missing, MISSING) == "train":
             for row, variant, seed in chosen:
                 if not records.find(records.read(book), variant, scales.configuration(size, row, variant, seed)):
-                    records.append(book, train(size, row, variant, seed, root / "trainings", console))
-            measure(TARGETS[name], size, list(dict.fromkeys(row for row, _, _ in chosen)), root)
+                    records.append(book, train(size, row, variant, seed, root / "trainings", console, work.run))
+            measure(TARGETS[name], size, list(dict.fromkeys(row for row, _, _ in chosen)), root, work)
         trained = remembered(TARGETS[name], size, book)
         if not trained:
             raise InputError(f"{name}: {book} has no training of it yet; leave out --missing=skip")
@@ -128,12 +147,20 @@ def trainings(target: Target, scale: Scale) -> list[tuple[Row, str, int]]:
     ]
 
 
-def train(scale: Scale, row: Row, variant: str, seed: int, root: pathlib.Path, console: Console) -> Record:
-    """The record of one training; whatever of it is missing is done first."""
+def train(
+    scale: Scale,
+    row: Row,
+    variant: str,
+    seed: int,
+    root: pathlib.Path,
+    console: Console,
+    run: Callable[..., Any] = experiment.run,
+) -> Record:
+    """The record of one training; whatever of it is missing is done first, by `run`."""
     config = scales.configuration(scale, row, variant, seed)
     folder = Workdir(root / "_".join([*row, variant.replace(" ", "_"), str(seed)]))
     if not records.is_finished(folder, config):
-        experiment.run(config, folder.path, console)
+        run(config, folder.path, console)
     return records.of_run(folder, variant)
 
 
@@ -147,14 +174,14 @@ def remembered(target: Target, scale: Scale, book: pathlib.Path) -> list[Record]
     return best_actions.beside([record for record in found if record], book.parent / best_actions.NAME)
 
 
-def measure(target: Target, scale: Scale, rows: Sequence[Row], root: pathlib.Path) -> None:
+def measure(target: Target, scale: Scale, rows: Sequence[Row], root: pathlib.Path, work: Work = WORK) -> None:
     """Measures, once, what a target says of its rows beside the trainings."""
     path = root / DERIVATIVES
     if target.derivatives and not path.exists():
         env = envs.make(*rows[0], horizon=scale.horizon)
-        write_json(path, measurements.measure(env, min(scale.num_test_rollouts, 100)))
+        write_json(path, work.derivatives(env, min(scale.num_test_rollouts, 100)))
     for row in rows if target.best else ():
-        best_actions.measure(scale, row, root / best_actions.NAME)
+        best_actions.measure(scale, row, root / best_actions.NAME, work.best)
 
 
 def check(folder: pathlib.Path, trained: Sequence[Record]) -> list[report.Claim]:

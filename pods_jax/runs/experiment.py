@@ -14,26 +14,27 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.devices import processes
-from pods_jax.evaluation import HeldOutSet, heldout_states, make_heldout_set, monitor
-from pods_jax.evaluation import evaluate as evaluate_policy
+from pods_jax.envs import Environment
+from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as roll_out
 from pods_jax.runs import metrics_log
 from pods_jax.runs.configuration import Configuration, check
+from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 from pods_jax.runs.preflight import Plan, locked, open_run
 from pods_jax.runs.profiling import Profile
-from pods_jax.runs.progress import make_console, print_table
+from pods_jax.runs.progress import make_console, print_table, warn
 from pods_jax.runs.recorder import RunRecorder
 from pods_jax.runs.signals import Interruption
 from pods_jax.runs.supervised import Progress, Recorder, supervise
 from pods_jax.runs.workdir import Workdir, write_json
-from pods_jax.storage import checkpoints, manifest, optimum_cache
+from pods_jax.storage import checkpoints, manifest
 from pods_jax.training import Program, compile_meanwhile
+from pods_jax.types import Policy
 from pods_jax.visual import animation, figures
 
 
@@ -44,14 +45,16 @@ def run(
     resume: str = "auto",
     num_devices: int = 1,
     profile_epochs: int = 0,
+    evaluator: Evaluator = HELD_OUT,
 ) -> dict[str, float]:
     """Trains in `workdir` as far as `config.num_epochs` says, evaluates, and returns the evaluation.
 
     A folder with a checkpoint is continued, exactly as if it had never stopped, or only evaluated if it is
     trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). num_devices:
     among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. profile_epochs: of so
-    many, after the first ones, a trace is left. Raises InputError before anything is written: for mistakes in the
-    configuration, for a folder that cannot be used or is in use, and for one that holds a run with other settings.
+    many, after the first ones, a trace is left. evaluator: what the policy is measured with. Raises InputError before
+    anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and for one
+    that holds a run with other settings.
     SIGTERM and Ctrl-C raise Interrupted after the running epochs. Of several `processes` the first writes and returns
     the evaluation; num_devices is then meant of each.
     """
@@ -60,12 +63,12 @@ def run(
         plan = open_run(config, workdir, resume, num_devices, profile_epochs)
     if processes.is_first():
         with locked(plan) as plan:
-            return _lead(plan, console)
+            return _lead(plan, console, evaluator)
     _work(plan, console)
     return {}
 
 
-def _lead(plan: Plan, console: Console) -> dict[str, float]:
+def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float]:
     """Trains, measures and writes; see `run`."""
     configuration, folder = plan.configuration, plan.folder
     with Interruption(partial(console.print, markup=False)) as interruption:
@@ -76,15 +79,17 @@ def _lead(plan: Plan, console: Console) -> dict[str, float]:
             write_json(folder.config, configuration.fields)
             write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
             folder.failure.unlink(missing_ok=True)
-            test_bed = _search(configuration, console)
+            prepared = evaluator.prepare(configuration, console)
         if progress.epoch < configuration.num_epochs:
-            env = configuration.algorithm.env
+            measure = partial(_measure, evaluator, configuration.algorithm.env, prepared)
             phase_starts = [phase.first_epoch for phase in configuration.algorithm.phases]
             with Profile(folder.profile, plan.profile_epochs, phase_starts) as profile:
-                recorder = RunRecorder(plan, console, lambda policy: monitor(env, policy, test_bed), profile)
+                recorder = RunRecorder(plan, console, measure, profile)
                 progress = supervise(plan, recorder, interruption, progress, program)
         with processes.together():
-            numbers = _evaluate(configuration, console, test_bed, progress.epoch, progress.train_state)
+            policy = configuration.algorithm.policy(progress.train_state)
+            numbers = evaluator.evaluate(configuration.algorithm.env, policy, prepared)
+            _show(numbers, progress.epoch, configuration, console)
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
             _draw(configuration, folder)
     _print_places(folder, console)
@@ -110,16 +115,21 @@ def _work(plan: Plan, console: Console) -> None:
 
 
 def evaluate(
-    workdir: str | os.PathLike[str], console: Console | None = None, checkpoint: str = "latest"
+    workdir: str | os.PathLike[str],
+    console: Console | None = None,
+    checkpoint: str = "latest",
+    evaluator: Evaluator = HELD_OUT,
 ) -> dict[str, float]:
     """Evaluates a checkpoint of a run, from its folder alone, and writes nothing.
 
-    checkpoint: "latest", "best" (by the return on the test bed) or the number of an epoch. The last line that it
-    prints is one JSON object. Raises CheckpointError if the folder holds no such run.
+    checkpoint: "latest", "best" (by the return on the test bed) or the number of an epoch. evaluator: as for `run`.
+    The last line that it prints is one JSON object. Raises CheckpointError if the folder holds no such run.
     """
     console = console or make_console()
     configuration, restored = load_run(Workdir(workdir), console, checkpoint)
-    numbers = _evaluate(configuration, console, _search(configuration, console), restored.epoch, restored.state)
+    policy = configuration.algorithm.policy(restored.state)
+    numbers = evaluator.evaluate(configuration.algorithm.env, policy, evaluator.prepare(configuration, console))
+    _show(numbers, restored.epoch, configuration, console)
     line = json.dumps(metrics_log.storable({"epoch": restored.epoch, **numbers}), allow_nan=False)
     console.print(line, markup=False)
     return numbers
@@ -168,7 +178,7 @@ def restore(
     if checkpoint not in ("latest", "best") and not checkpoint.isdecimal():
         raise InputError("checkpoint", checkpoint, "must be latest, best or the number of an epoch")
     return checkpoints.restore(
-        folder.checkpoints, fresh_state(configuration), checkpoint, warn=partial(_warn, console)
+        folder.checkpoints, fresh_state(configuration), checkpoint, warn=partial(warn, console)
     )
 
 
@@ -183,13 +193,13 @@ def _start(plan: Plan, console: Console) -> Progress:
     train_state = fresh_state(configuration)
     if not plan.saved:
         return Progress(0, train_state)
-    restored = checkpoints.restore(folder.checkpoints, train_state, warn=partial(_warn, console))
+    restored = checkpoints.restore(folder.checkpoints, train_state, warn=partial(warn, console))
     checkpoints.set_aside(folder.checkpoints, restored.epoch, folder.damaged)
     notes = restored.record["notes"]
     if restored.epoch < configuration.num_epochs:
         console.print(f"continuing after epoch {restored.epoch}")
         if notes.get("machine", manifest.machine()) != manifest.machine():
-            _warn(console, "jax, its devices or its settings are not those of before: the bits may differ")
+            warn(console, "jax, its devices or its settings are not those of before: the bits may differ")
     else:
         console.print(f"already trained to epoch {restored.epoch}; a larger --config.num_epochs continues")
     return Progress(restored.epoch, restored.state, notes["rollbacks"])
@@ -203,40 +213,17 @@ def _compile_ahead(plan: Plan, epoch: int) -> Future[Program] | None:
     return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, plan.devices, epoch)
 
 
-def _warn(console: Console, message: str) -> None:
-    console.print(f"warning: {message}", markup=False)
+def _measure(evaluator: Evaluator, env: Environment, prepared: Any, policy: Policy) -> dict[str, float]:
+    """How good a policy is between two chunks."""
+    return evaluator.monitor(env, policy, prepared)
 
 
-def _search(configuration: Configuration, console: Console) -> HeldOutSet:
-    """The test bed with its optima, which an earlier run of the same kind may have left."""
-    env, count = configuration.algorithm.env, configuration.num_test_rollouts
-    if not configuration.search_optimum:
-        return make_heldout_set(env, count, search=False)
-    path = optimum_cache.path_of(configuration.fields["env"], count)
-    known = path and optimum_cache.read(path, count)
-    if known is not None:
-        console.print(f"the best actions for each of {count} unseen initial states are known from an earlier run")
-        return HeldOutSet(heldout_states(env, count), jnp.asarray(known))
-    console.print(f"searching the best actions for each of {count} unseen initial states ...")
-    test_bed = make_heldout_set(env, count, search=True)
-    if path:
-        try:
-            optimum_cache.write(path, test_bed.optimum)
-        except OSError as error:
-            _warn(console, f"they could not be kept for the next run: {error}")
-    return test_bed
-
-
-def _evaluate(
-    configuration: Configuration, console: Console, test_bed: HeldOutSet, epoch: int, train_state: Any
-) -> dict[str, float]:
-    algorithm = configuration.algorithm
-    numbers = evaluate_policy(algorithm.env, algorithm.policy(train_state), heldout=test_bed)
+def _show(numbers: Mapping[str, float], epoch: int, configuration: Configuration, console: Console) -> None:
+    """Prints an evaluation; raises FloatingPointError if the return is not finite."""
     shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
     print_table(console, f"{title_of(configuration)}, epoch {epoch}", shown)
     if not math.isfinite(numbers["return_mean"]):
         raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
-    return numbers
 
 
 def _draw(configuration: Configuration, folder: Workdir) -> None:

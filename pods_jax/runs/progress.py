@@ -72,6 +72,11 @@ def make_console() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
+def warn(console: Console, message: str) -> None:
+    """Prints a warning on a line of its own."""
+    console.print(f"warning: {message}", markup=False)
+
+
 def print_table(console: Console, title: str, numbers: Mapping[str, float]) -> None:
     """Prints named numbers below each other."""
     table = Table(title=title, title_justify="left", show_header=False)

@@ -14,13 +14,13 @@ from tests.faults import toy
 
 
 def main(seconds, *arguments):
-    def monitor(env, policy, test_bed):
+    def monitor(env, policy, prepared):
         print("measuring", flush=True)
         time.sleep(float(seconds))
         return dict(toy.NUMBERS)
 
-    toy.install(setattr, monitor=monitor)
-    return train.main(["tests/faults/child.py", *arguments])
+    toy.install()
+    return train.main(["tests/faults/child.py", *arguments], toy.evaluator(monitor))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ from tests.faults import toy
 
 
 @pytest.fixture
-def undisturbed(monkeypatch, tmp_path):
+def undisturbed(install_toy, tmp_path):
     """Trains the toy without disturbance, as the child does; returns the folder."""
-    toy.install(monkeypatch.setattr)
+    install_toy()
 
     def run(num_epochs):
         config = pods_config.get_config().to_dict()
         counts = {"num_epochs": num_epochs, "evaluate_every": 1, "num_test_rollouts": 4}
-        experiment.run(config | counts, tmp_path / "undisturbed")
+        experiment.run(config | counts, tmp_path / "undisturbed", evaluator=toy.EVALUATOR)
         return tmp_path / "undisturbed"
 
     return run

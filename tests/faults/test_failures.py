@@ -4,7 +4,6 @@ import json
 import math
 import socket
 import sys
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,11 @@ from tests.faults import processes, toy
 COMMAND = ["train.py", "--config=configs/pods.py", "--config.num_epochs=6", "--config.evaluate_every=2"]
 
 
+def train_toy(folder, *arguments):
+    """The exit status of scripts/train.py with the toy, which must be installed."""
+    return train.main([*COMMAND, f"--workdir={folder}", *arguments], toy.EVALUATOR)
+
+
 def refuse_connection(*arguments):
     raise AssertionError("a training opened a connection")
 
@@ -28,29 +32,29 @@ def refuse_connection(*arguments):
 def make_fragile(largest_rate):
     """The toy, but its third epoch goes wrong in every way unless the learning rate is small."""
 
-    def make(name, env, **settings):
-        plain = toy.make_toy(name, env, **settings)
+    def make(env, config):
+        plain = toy.make_toy(env, config)
 
         def init(key):
             return plain.init(key) | {"count": jnp.int32(0)}
 
         def update(state):
             after, numbers = plain.update({"key": state["key"], "value": state["value"]})
-            bad = (state["count"] == 2) & (settings["learning_rate"] > largest_rate)
+            bad = (state["count"] == 2) & (toy.learning_rate(config) > largest_rate)
             after |= {"value": jnp.where(bad, jnp.nan, after["value"]), "count": state["count"] + 1}
             numbers["loss"] = jnp.where(bad, jnp.inf, numbers["loss"])
-            numbers["unhealthy_rollouts"] = jnp.where(bad, settings["batch_size"], 0)
+            numbers["unhealthy_rollouts"] = jnp.where(bad, config.batch_size, 0)
             return after, numbers
 
-        return Algorithm(name, env, SimpleNamespace(**settings), init, update, plain.policy)
+        return Algorithm("fragile", env, config, init, update, plain.policy)
 
     return make
 
 
-def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeypatch, capsys):
+def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeypatch, install_toy, capsys):
     monkeypatch.setattr(socket.socket, "connect", refuse_connection)
-    toy.install(monkeypatch.setattr, make=make_fragile(1e-3))
-    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
+    install_toy(make_fragile(1e-3))
+    assert train_toy(tmp_path / "run") == 0
     text = capsys.readouterr().out
     problems = "['value'] of the train state is not finite, loss is not finite, all 400 rollouts of an epoch have an"
     assert text.count(f"epochs 3 to 4: {problems}") == 2  # 1e-2, 2.5e-3, 6.25e-4
@@ -59,17 +63,17 @@ def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeyp
     assert [row["epoch"] for row in rows] == list(range(7))
     assert not any("nonfinite" in row for row in rows)
     # The lower learning rate is part of the state: going on in two parts ends at the same bits.
-    assert train.main([*COMMAND, "--config.num_epochs=4", f"--workdir={tmp_path / 'parts'}"]) == 0
-    assert train.main([*COMMAND, f"--workdir={tmp_path / 'parts'}"]) == 0
+    assert train_toy(tmp_path / "parts", "--config.num_epochs=4") == 0
+    assert train_toy(tmp_path / "parts") == 0
     assert processes.final_state(tmp_path / "run") == processes.final_state(tmp_path / "parts")
     record = json.loads((tmp_path / "parts/checkpoints/6/record/metadata").read_text())["record"]
     assert record["notes"]["rollbacks"] == 2
 
 
-def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, monkeypatch, capsys):
-    toy.install(monkeypatch.setattr, make=make_fragile(0.0))
+def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, install_toy, capsys):
+    install_toy(make_fragile(0.0))
     for _ in range(2):  # the second time it fails in the same way
-        assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 4
+        assert train_toy(tmp_path / "run") == 4
         error = capsys.readouterr().err
         assert "training failed 4 times after epoch 2, whose state is saved" in error
         assert "epochs 3 to 4: ['value'] of the train state is not finite, loss is not finite, all" in error
@@ -82,15 +86,15 @@ def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, mo
     assert metrics_log.read(folder / "metrics.jsonl")[-1]["epoch"] == 4
 
 
-def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, monkeypatch, capsys):
-    toy.install(monkeypatch.setattr, monitor=lambda *_: toy.NUMBERS | {"return_mean": math.nan})
-    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 4
+def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, install_toy, capsys):
+    install_toy()
+    unknown = toy.evaluator(lambda *_: toy.NUMBERS | {"return_mean": math.nan})
+    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"], unknown) == 4
     assert "epochs 1 to 2: the return on the test bed is nan" in capsys.readouterr().err
     assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
     last_row = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last_row)["nonfinite"] == ["test/return_mean"]
-    toy.install(monkeypatch.setattr)
-    assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"]) == 0
+    assert train_toy(tmp_path / "run") == 0
     assert checkpoints.epochs(tmp_path / "run" / "checkpoints") == [2, 4, 6]
 
 

@@ -82,15 +82,15 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_named_and_harms_nothing(small_disk, monkeypatch, capsys):
-    toy.install(monkeypatch.setattr)
+def test_a_full_disk_is_named_and_harms_nothing(small_disk, install_toy, capsys):
+    install_toy()
     arguments = ["--config=configs/pods.py", "--config.evaluate_every=1", "--config.num_test_rollouts=4"]
     command = ["train.py", f"--workdir={small_disk / 'run'}", *arguments, "--config.num_epochs=3"]
-    assert train.main(command) == 0
+    assert train.main(command, toy.EVALUATOR) == 0
     (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8 * 4096))
     capsys.readouterr()
     for _ in range(2):  # the second time, nothing of the first is in the way
-        assert train.main([*command, "--config.num_epochs=30"]) == 5
+        assert train.main([*command, "--config.num_epochs=30"], toy.EVALUATOR) == 5
         error = capsys.readouterr().err
         assert "could not be written" in error
         assert "No space left on device" in error or "RESOURCE_EXHAUSTED" in error
@@ -98,11 +98,11 @@ def test_a_full_disk_is_named_and_harms_nothing(small_disk, monkeypatch, capsys)
         assert not list((small_disk / "run" / "checkpoints").glob("*tmp*"))
         assert processes.final_state(small_disk / "run")[0] == 3
     (small_disk / "filler").unlink()
-    assert train.main([*command, "--config.num_epochs=6"]) == 0
+    assert train.main([*command, "--config.num_epochs=6"], toy.EVALUATOR) == 0
 
 
 @pytest.mark.slow
-def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_another(tmp_path):
+def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_another(tmp_path, install_toy):
     def finish(folder, num_devices, num_epochs):
         command = processes.command(tmp_path / folder, num_epochs=num_epochs)
         return processes.finish(command, env=processes.environment(num_devices))[0]
@@ -111,9 +111,8 @@ def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_ano
     finish("one", 1, 6)
     assert "the bits may differ" in finish("four", 1, 12)
     finish("one", 1, 12)
-    with pytest.MonkeyPatch.context() as patch:
-        toy.install(patch.setattr)
-        assert processes.final_state(tmp_path / "four") == processes.final_state(tmp_path / "one")
+    install_toy()
+    assert processes.final_state(tmp_path / "four") == processes.final_state(tmp_path / "one")
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -22,7 +23,12 @@ from scripts import doctor, evaluate, render, train
 from tests.faults import toy
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCRIPTS = {"evaluate": evaluate, "render": render, "doctor": doctor}
+MAIN = {
+    "train": partial(train.main, evaluator=toy.EVALUATOR),
+    "evaluate": partial(evaluate.main, evaluator=toy.EVALUATOR),
+    "render": render.main,
+    "doctor": doctor.main,
+}
 QUICK = ("--config=configs/pods.py", "--config.num_epochs=2", "--config.num_test_rollouts=4")
 
 
@@ -301,8 +307,9 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        toy.install(patch.setattr)
-        assert train.main(["train.py", f"--workdir={folder}", *QUICK, "--config.evaluate_every=1"]) == 0
+        toy.install()
+        assert MAIN["train"](["train.py", f"--workdir={folder}", *QUICK, "--config.evaluate_every=1"]) == 0
+        toy.uninstall()
     return folder
 
 
@@ -313,19 +320,19 @@ def contents(folder):
 @pytest.mark.parametrize(
     "fault", [fault for fault in FAULTS if fault.arguments], ids=lambda fault: f"{fault.number}-{fault.what}"
 )
-def test_a_fault_has_its_message_and_status(fault, finished, tmp_path, monkeypatch, capsys):
+def test_a_fault_has_its_message_and_status(fault, finished, tmp_path, monkeypatch, install_toy, capsys):
     monkeypatch.chdir(ROOT)
     if fault.arguments[: len(NEW)] != NEW or "--dry_run" in fault.arguments:  # else the mistakes of PODS' settings
-        toy.install(monkeypatch.setattr)
+        install_toy()
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     for damage in DAMAGES:
         if damage.__name__ == fault.damage:
             damage(run)
     before = contents(tmp_path)
-    name, *rest = fault.arguments if fault.arguments[0] in SCRIPTS else ("train", *fault.arguments)
+    name, *rest = fault.arguments if fault.arguments[0] in MAIN else ("train", *fault.arguments)
     arguments = [argument.format(run=run, new=tmp_path / "new") for argument in rest]
-    status = SCRIPTS.get(name, train).main([f"{name}.py", *arguments])
+    status = MAIN[name]([f"{name}.py", *arguments])
     written = capsys.readouterr()
     assert status == fault.status, written.err
     assert re.search(fault.message, written.err if status else written.out)

@@ -1,16 +1,21 @@
 """A toy in the place of training and evaluation: what is tested with it happens between the epochs."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 
 from pods_jax import algorithms
 from pods_jax.algorithms import Algorithm
-from pods_jax.runs import experiment
+from pods_jax.runs.evaluator import Evaluator
 
 NUMBERS = {"return_mean": -2.0, "return_std": 0.5, "optimality_gap": 0.25, "optimum_mean": -1.6}
 
+_replaced = set()
 
-def make_toy(name, env, **settings):
+
+def make_toy(env, config):
     """A random walk: its state after an epoch depends on every epoch before."""
 
     def init(key):
@@ -24,14 +29,40 @@ def make_toy(name, env, **settings):
     def policy(state):
         return lambda observation: state["value"][:1]
 
-    return Algorithm(name, env, settings, init, update, policy)
+    return Algorithm("toy", env, config, init, update, policy)
 
 
-def install(patch, make=make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS), draw=False):
-    """Puts the toy in its place; patch: as `monkeypatch.setattr`. draw: whether a run ends with a figure."""
-    patch(algorithms, "make", make)
-    patch(experiment, "_search", lambda configuration, console: None)
-    patch(experiment, "monitor", monitor)
-    patch(experiment, "evaluate_policy", lambda env, policy, heldout: dict(NUMBERS))
-    if not draw:
-        patch(experiment, "_draw", lambda configuration, folder: None)
+def learning_rate(config):
+    """Of the settings of an algorithm, wherever among them it stands."""
+    flat = flatten_dict(dataclasses.asdict(config))
+    return next(value for path, value in flat.items() if path[-1] == "learning_rate")
+
+
+def install(make=make_toy, names=("pods",), **changed):
+    """Puts a toy in the place of algorithms; it has their settings, with some defaults changed."""
+    for name in names:
+        defaults = algorithms.settings(name) | changed
+        fields = [
+            (field, object, dataclasses.field(default_factory=lambda value=value: value))
+            for field, value in defaults.items()
+        ]
+        algorithms.register(name, dataclasses.make_dataclass("Config", fields, frozen=True), make, replace=True)
+        _replaced.add(name)
+
+
+def uninstall():
+    """Brings back what toys have replaced."""
+    while _replaced:
+        algorithms.unregister(_replaced.pop())
+
+
+def evaluator(monitor=lambda env, policy, prepared: dict(NUMBERS), numbers=NUMBERS):
+    """What a toy is measured with: nothing is computed. numbers: of the evaluation at the end."""
+    return Evaluator(
+        prepare=lambda configuration, console: None,
+        monitor=monitor,
+        evaluate=lambda env, policy, prepared: dict(numbers),
+    )
+
+
+EVALUATOR = evaluator()

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import math
 import shutil
-import types
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import pytest
 
 from pods_jax import InputError, algorithms
 from pods_jax.algorithms import bptt
-from pods_jax.reproduction import best_actions, claims, measurements, records, scales, targets
+from pods_jax.reproduction import best_actions, claims, records, scales, targets
 from pods_jax.runs import experiment
 from pods_jax.storage import manifest
 from scripts import reproduce as script
@@ -26,9 +25,9 @@ NUMBERS = {
 FEW = ("PODS 500", "BPTT")
 
 
-def make_toy(name, env, **settings):
+def make_toy(env, config):
     """A toy that says that it simulated a hundred steps in each epoch."""
-    algorithm = toy.make_toy(name, env, **settings)
+    algorithm = toy.make_toy(env, config)
 
     def update(state):
         state, numbers = algorithm.update(state)
@@ -37,76 +36,92 @@ def make_toy(name, env, **settings):
     return dataclasses.replace(algorithm, update=update)
 
 
+@dataclasses.dataclass
+class Toys:
+    """Reproductions all of whose trainings are toys."""
+
+    folders: list  # of the trainings that were run
+    evaluation: dict  # of each training
+    best: list  # magnitudes of the best actions, one for each time they are measured
+
+    @property
+    def work(self):
+        return targets.Work(self.run, lambda env, num_rollouts: dict(MEASURED), self.measure_best)
+
+    def run(self, config, workdir, console):
+        self.folders.append(workdir.name)
+        evaluator = toy.evaluator(lambda env, policy, prepared: dict(NUMBERS), self.evaluation)
+        return experiment.run(config, workdir, console, evaluator=evaluator)
+
+    def measure_best(self, env, num_rollouts):
+        return NUMBERS | {"action_magnitude": self.best.pop(0)}
+
+    def reproduce(self, *arguments, **options):
+        return targets.reproduce(*arguments, **options, work=self.work)
+
+    def script(self, *arguments):
+        return script.main(["scripts/reproduce.py", *arguments], self.work)
+
+
+MEASURED = {"indefinite_share": 0.5, "jacobian_ratio": 2.0}
+
+
 @pytest.fixture
-def trained(monkeypatch):
-    """The folders of the trainings that were run; each is a toy."""
-    folders, run = [], experiment.run
-    toy.install(monkeypatch.setattr, make_toy, monitor=lambda env, policy, test_bed: dict(NUMBERS))
-    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, heldout: dict(NUMBERS))
-
-    numbers = {"indefinite_share": 0.5, "jacobian_ratio": 2.0}
-    monkeypatch.setattr(measurements, "measure", lambda env, num_rollouts: numbers)
-    monkeypatch.setattr(measurements, "best", lambda env, num_rollouts: dict(NUMBERS) | {"action_magnitude": 0.25})
-
-    def counted(config, workdir, console):
-        folders.append(workdir.name)
-        return run(config, workdir, console)
-
-    monkeypatch.setattr(experiment, "run", counted)
-    return folders
+def toys(install_toy):
+    install_toy(make_toy, algorithms.names())
+    return Toys([], dict(NUMBERS), [0.25])
 
 
-def test_targets_share_trainings_and_finished_ones_are_not_repeated(trained, tmp_path):
-    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
-    assert trained == ["pendulum_2d_stop_at_origin_PODS_500_0", "pendulum_2d_stop_at_origin_BPTT_0"]
-    targets.reproduce(["figure_3", "table_1"], "quick", tmp_path, FEW, ["pendulum_2d"])
-    assert len(trained) == 2
+def test_targets_share_trainings_and_finished_ones_are_not_repeated(toys, tmp_path):
+    toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    assert toys.folders == ["pendulum_2d_stop_at_origin_PODS_500_0", "pendulum_2d_stop_at_origin_BPTT_0"]
+    toys.reproduce(["figure_3", "table_1"], "quick", tmp_path, FEW, ["pendulum_2d"])
+    assert len(toys.folders) == 2
 
 
-def test_an_interrupted_reproduction_goes_on(trained, tmp_path):
-    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+def test_an_interrupted_reproduction_goes_on(toys, tmp_path):
+    toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     book = tmp_path / "quick" / "records.jsonl"
     first, last = book.read_text().splitlines()
     book.write_text(f"{first}\n{last[:40]}")  # killed while the second was written
     (tmp_path / "quick/trainings/pendulum_2d_stop_at_origin_BPTT_0/evaluation.json").unlink()
-    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
-    assert trained[2:] == ["pendulum_2d_stop_at_origin_BPTT_0"]
+    toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    assert toys.folders[2:] == ["pendulum_2d_stop_at_origin_BPTT_0"]
     assert [record["variant"] for record in records.read(book)] == [*FEW]
 
 
-def test_a_record_replaces_its_training_wherever_it_is_taken(trained, tmp_path):
-    targets.reproduce(["figure_3"], "quick", tmp_path / "here", FEW)
+def test_a_record_replaces_its_training_wherever_it_is_taken(toys, tmp_path):
+    toys.reproduce(["figure_3"], "quick", tmp_path / "here", FEW)
     (tmp_path / "there" / "quick").mkdir(parents=True)
     shutil.copy(tmp_path / "here/quick/records.jsonl", tmp_path / "there/quick")
-    targets.reproduce(["figure_3"], "quick", tmp_path / "there", FEW)
-    assert len(trained) == 2
+    toys.reproduce(["figure_3"], "quick", tmp_path / "there", FEW)
+    assert len(toys.folders) == 2
     claimed = [(tmp_path / place / "quick/figure_3/claims.md").read_text() for place in ("here", "there")]
     assert claimed[0] == claimed[1]
 
 
-def test_a_page_has_all_records_not_only_the_last_ones(trained, tmp_path):
+def test_a_page_has_all_records_not_only_the_last_ones(toys, tmp_path):
     for variant in FEW:
-        targets.reproduce(["figure_3"], "quick", tmp_path, [variant])
-    assert len(trained) == 2
+        toys.reproduce(["figure_3"], "quick", tmp_path, [variant])
+    assert len(toys.folders) == 2
     assert "above that of BPTT" in (tmp_path / "quick/figure_3/claims.md").read_text()
 
 
-def test_other_settings_are_not_mistaken_for_the_same_training(trained, tmp_path, monkeypatch):
-    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+def test_other_settings_are_not_mistaken_for_the_same_training(toys, tmp_path, monkeypatch):
+    toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     monkeypatch.setitem(scales.TINY, "bptt", {"batch_size": 8})
     with pytest.raises(InputError, match="batch_size"):
-        targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+        toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     shutil.rmtree(tmp_path / "quick" / "trainings")
-    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
-    assert trained[-1] == "pendulum_2d_stop_at_origin_BPTT_0"
+    toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
+    assert toys.folders[-1] == "pendulum_2d_stop_at_origin_BPTT_0"
     known = records.read(tmp_path / "quick" / "records.jsonl")
     assert [record["config"]["algorithm"]["batch_size"] for record in known] == [scales.TINY["pods"]["batch_size"], 8]
 
 
-@pytest.mark.usefixtures("trained")
-def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path, capsys):
+def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(toys, tmp_path, capsys):
     arguments = ["--figure=3,8", "--table=1", "--scale=quick", f"--workdir={tmp_path}", f"--variants={','.join(FEW)}"]
-    assert script.main(["scripts/reproduce.py", *arguments]) == 0
+    assert toys.script(*arguments) == 0
     folder, lines = tmp_path / "quick" / "table_1", (tmp_path / "quick" / "records.jsonl").read_text().splitlines()
     first, second = [json.loads(line) for line in lines]
     assert (first["variant"], second["variant"]) == FEW
@@ -129,10 +144,10 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(tmp_path,
     assert "table_1: " in capsys.readouterr().out
 
 
-def test_settings_are_tried_once_and_listed(trained, tmp_path):
+def test_settings_are_tried_once_and_listed(toys, tmp_path):
     tried = ["BPTT (as it is)", "BPTT (learning_rate 0.001)"]
-    targets.reproduce(["table_tuning"], "quick", tmp_path, tried)
-    assert trained == [f"pendulum_2d_stop_at_origin_{name.replace(' ', '_')}_0" for name in tried]
+    toys.reproduce(["table_tuning"], "quick", tmp_path, tried)
+    assert toys.folders == [f"pendulum_2d_stop_at_origin_{name.replace(' ', '_')}_0" for name in tried]
     assert not (tmp_path / "quick/table_tuning/figure.png").exists()
     page = (tmp_path / "quick/results.md").read_text()
     assert "## Table tuning: settings of the baselines" in page
@@ -140,54 +155,50 @@ def test_settings_are_tried_once_and_listed(trained, tmp_path):
     assert "![" not in page
 
 
-@pytest.mark.usefixtures("trained")
-def test_a_gap_that_is_not_known_is_kept_as_such(tmp_path, monkeypatch):
-    unknown = NUMBERS | {"optimality_gap": math.nan}
-    monkeypatch.setattr(experiment, "evaluate_policy", lambda env, policy, heldout: dict(unknown))
-    targets.reproduce(["figure_3"], "quick", tmp_path, FEW)
+def test_a_gap_that_is_not_known_is_kept_as_such(toys, tmp_path):
+    toys.evaluation["optimality_gap"] = math.nan
+    toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     record = records.read(tmp_path / "quick" / "records.jsonl")[-1]
     assert math.isnan(record["final"]["optimality_gap"])
     assert "| - |" in (tmp_path / "quick" / "results.md").read_text()
 
 
-def test_a_default_that_has_changed_is_another_setting(trained, tmp_path, monkeypatch):
-    targets.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
+def test_a_default_that_has_changed_is_another_setting(toys, tmp_path, install_toy):
+    toys.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
     shutil.rmtree(tmp_path / "quick" / "trainings")
     before = records.complete(scales.configuration(scales.get("quick"), ("pendulum_2d", "stop_at_origin"), "BPTT", 0))
     assert before["algorithm"]["learning_rate"] == bptt.Config().learning_rate
-    changed = types.SimpleNamespace(settings=lambda name: algorithms.settings(name) | {"learning_rate": 0.5})
-    monkeypatch.setattr(records, "algorithms", changed)
-    targets.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
-    assert len(trained) == 2
+    install_toy(make_toy, ["bptt"], learning_rate=0.5)
+    toys.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
+    assert len(toys.folders) == 2
 
 
-def test_what_is_missing_can_be_skipped(trained, tmp_path, capsys):
-    arguments = ["scripts/reproduce.py", "--figure=3", "--missing=skip", f"--workdir={tmp_path}"]
-    assert script.main(arguments) == 2
+def test_what_is_missing_can_be_skipped(toys, tmp_path, capsys):
+    arguments = ["--figure=3", "--missing=skip", f"--workdir={tmp_path}"]
+    assert toys.script(*arguments) == 2
     assert "no training of it yet" in capsys.readouterr().err
-    targets.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
-    assert script.main(arguments) == 0
-    assert len(trained) == 1
+    toys.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
+    assert toys.script(*arguments) == 0
+    assert len(toys.folders) == 1
     assert "| BPTT |" in (tmp_path / "quick" / "results.md").read_text()
 
 
-def test_the_best_actions_stand_beside_what_was_trained(trained, tmp_path, monkeypatch):
+def test_the_best_actions_stand_beside_what_was_trained(toys, tmp_path):
     variants, folder = ["PODS 500", "SAC"], tmp_path / "quick" / "figure_10"
-    targets.reproduce(["figure_10"], "quick", tmp_path, variants)
+    toys.reproduce(["figure_10"], "quick", tmp_path, variants)
     assert "the best actions 0.25" in (folder / "claims.md").read_text()
     assert "best" not in json.loads((tmp_path / "quick" / "records.jsonl").read_text().splitlines()[0])
-    again = iter([0.5])
-    monkeypatch.setattr(measurements, "best", lambda env, num_rollouts: {**NUMBERS, "action_magnitude": next(again)})
-    targets.reproduce(["figure_10"], "quick", tmp_path, variants)
+    toys.best.append(0.5)
+    toys.reproduce(["figure_10"], "quick", tmp_path, variants)
     assert "the best actions 0.25" in (folder / "claims.md").read_text()
     known = json.loads((tmp_path / "quick" / best_actions.NAME).read_text())
     known["pendulum_2d / stop_at_origin"]["env"]["time_step"] = 0.1  # another environment
     (tmp_path / "quick" / best_actions.NAME).write_text(json.dumps(known))
-    targets.reproduce(["figure_10"], "quick", tmp_path, variants, missing="skip")
+    toys.reproduce(["figure_10"], "quick", tmp_path, variants, missing="skip")
     assert "the best actions" not in (folder / "claims.md").read_text()
-    targets.reproduce(["figure_10"], "quick", tmp_path, variants)
+    toys.reproduce(["figure_10"], "quick", tmp_path, variants)
     assert "the best actions 0.5" in (folder / "claims.md").read_text()
-    assert len(trained) == 2
+    assert len(toys.folders) == 2
 
 
 def test_every_target_has_claims():

@@ -8,6 +8,7 @@ import math
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -30,9 +31,13 @@ def make_config(**changes):
     return pods_config.get_config().to_dict() | counts | changes
 
 
+run = partial(experiment.run, evaluator=toys.EVALUATOR)
+"""A run of the toy, which must be installed."""
+
+
 @pytest.fixture
-def toy(monkeypatch):
-    toys.install(monkeypatch.setattr, draw=True)
+def toy(install_toy):
+    install_toy()
 
 
 def final_state(folder, config):
@@ -60,7 +65,7 @@ def contents(folder):
 class TestToy:
     def test_a_run_leaves_everything_on_disk(self, tmp_path, capsys):
         config = make_config(seed=3)
-        assert experiment.run(config, tmp_path / "run") == NUMBERS
+        assert run(config, tmp_path / "run") == NUMBERS
         folder = tmp_path / "run"
         assert json.loads((folder / "config.json").read_text()) == json.loads(json.dumps(config))
         assert json.loads((folder / "evaluation.json").read_text()) == {"epoch": 6, **NUMBERS}
@@ -76,61 +81,59 @@ class TestToy:
         assert "learning_curve.png" in text
 
     def test_a_second_run_only_evaluates(self, tmp_path, capsys):
-        experiment.run(make_config(), tmp_path)
+        run(make_config(), tmp_path)
         before = contents(tmp_path / "checkpoints"), (tmp_path / "metrics.jsonl").read_bytes()
         capsys.readouterr()
-        assert experiment.run(make_config(), tmp_path) == NUMBERS
+        assert run(make_config(), tmp_path) == NUMBERS
         assert "already trained to epoch 6" in capsys.readouterr().out
-        assert experiment.run(make_config(num_epochs=4), tmp_path) == NUMBERS
+        assert run(make_config(num_epochs=4), tmp_path) == NUMBERS
         assert (contents(tmp_path / "checkpoints"), (tmp_path / "metrics.jsonl").read_bytes()) == before
 
     def test_a_larger_number_of_epochs_continues_exactly(self, tmp_path, capsys):
-        experiment.run(make_config(), tmp_path / "whole")
-        experiment.run(make_config(num_epochs=2), tmp_path / "parts")
-        experiment.run(make_config(num_epochs=6), tmp_path / "parts")
+        run(make_config(), tmp_path / "whole")
+        run(make_config(num_epochs=2), tmp_path / "parts")
+        run(make_config(num_epochs=6), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
         assert "continuing after epoch 2" in capsys.readouterr().out
 
-    def test_an_interrupted_run_loses_nothing(self, tmp_path, monkeypatch):
-        experiment.run(make_config(), tmp_path / "whole")
+    def test_an_interrupted_run_loses_nothing(self, tmp_path):
+        run(make_config(), tmp_path / "whole")
         calls = iter(range(10))
 
-        def interrupted_monitor(env, policy, test_bed):
+        def interrupted_monitor(env, policy, prepared):
             if next(calls) == 2:  # epoch 0, epoch 2, and now epoch 4: it is not saved yet
                 raise KeyboardInterrupt
             return dict(NUMBERS)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(experiment, "monitor", interrupted_monitor)
-            with pytest.raises(KeyboardInterrupt):
-                experiment.run(make_config(), tmp_path / "parts")
+        with pytest.raises(KeyboardInterrupt):
+            experiment.run(make_config(), tmp_path / "parts", evaluator=toys.evaluator(interrupted_monitor))
         assert checkpoints.latest_epoch(tmp_path / "parts" / "checkpoints") == 2
-        experiment.run(make_config(), tmp_path / "parts")
+        run(make_config(), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
 
     def test_a_run_killed_between_metrics_and_checkpoint_repeats_those_epochs(self, tmp_path, monkeypatch):
-        experiment.run(make_config(), tmp_path / "whole")
+        run(make_config(), tmp_path / "whole")
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints, "save", lambda *arguments: sys.exit("killed"))  # noticed by the next save
             with pytest.raises(SystemExit):
-                experiment.run(make_config(), tmp_path / "parts")
+                run(make_config(), tmp_path / "parts")
         assert [row["epoch"] for row in metrics_log.read(tmp_path / "parts" / "metrics.jsonl")] == [0, 1, 2, 3, 4]
-        experiment.run(make_config(), tmp_path / "parts")
+        run(make_config(), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
 
     def test_the_precision_of_the_caller_counts(self, tmp_path):
         """The training program is compiled in another thread, where a `with` statement of this one is not known."""
         with jax.enable_x64(not jax.config.jax_enable_x64):
-            experiment.run(make_config(), tmp_path)
+            run(make_config(), tmp_path)
         assert checkpoints.latest_epoch(tmp_path / "checkpoints") == make_config()["num_epochs"]
 
     def test_a_changed_setting_is_refused_with_what_differs(self, tmp_path):
-        experiment.run(make_config(), tmp_path)
+        run(make_config(), tmp_path)
         before = contents(tmp_path)
         env = make_config()["env"] | {"task": "stop_at_origin"}
         algorithm = make_config()["algorithm"] | {"hidden_sizes": (8, 8)}
         with pytest.raises(InputError) as caught:
-            experiment.run(make_config(seed=1, env=env, algorithm=algorithm, num_epochs=9), tmp_path)
+            run(make_config(seed=1, env=env, algorithm=algorithm, num_epochs=9), tmp_path)
         _, *lines = str(caught.value).split("\n  ")
         assert lines == [
             f"config.algorithm.hidden_sizes: {list(make_config()['algorithm']['hidden_sizes'])}, now [8, 8]",
@@ -140,25 +143,25 @@ class TestToy:
         assert contents(tmp_path) == before
 
     def test_what_does_not_change_the_training_may_change(self, tmp_path):
-        experiment.run(make_config(), tmp_path)
-        experiment.run(make_config(evaluate_every=3, num_test_rollouts=5, num_epochs=9), tmp_path)
+        run(make_config(), tmp_path)
+        run(make_config(evaluate_every=3, num_test_rollouts=5, num_epochs=9), tmp_path)
         assert checkpoints.latest_epoch(tmp_path / "checkpoints") == 9
 
     def test_the_evaluation_script_needs_only_the_folder(self, tmp_path, capsys):
-        experiment.run(make_config(), tmp_path)
+        run(make_config(), tmp_path)
         (tmp_path / "metrics.jsonl").unlink()
         before = contents(tmp_path)
         capsys.readouterr()
-        assert evaluate_script.main(["scripts/evaluate.py", f"--workdir={tmp_path}"]) == 0
+        assert evaluate_script.main(["scripts/evaluate.py", f"--workdir={tmp_path}"], toys.EVALUATOR) == 0
         last_line = capsys.readouterr().out.splitlines()[-1]
         assert json.loads(last_line) == {"epoch": 6, **NUMBERS}
         assert contents(tmp_path) == before
 
     def test_the_evaluation_script_reports_a_missing_or_damaged_checkpoint(self, tmp_path, capsys):
-        experiment.run(make_config(), tmp_path)
+        run(make_config(), tmp_path)
         for epoch in ("2", "4", "6"):
             (tmp_path / "checkpoints" / epoch / "state" / "manifest.ocdbt").write_bytes(b"")
-        assert evaluate_script.main(["scripts/evaluate.py", f"--workdir={tmp_path}"]) == 3
+        assert evaluate_script.main(["scripts/evaluate.py", f"--workdir={tmp_path}"], toys.EVALUATOR) == 3
         error = capsys.readouterr().err
         assert "no checkpoint can be used, and nothing was changed" in error
         assert [error.count(f"checkpoints/{epoch}: ") for epoch in (2, 4, 6)] == [1, 1, 1]

@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -91,14 +92,15 @@ def test_what_is_not_a_number_of_epochs_is_refused(wrong, tmp_path):
         profiling.check(wrong, [100], 5)
 
 
-def test_the_trainer_leaves_a_trace_in_its_folder(tmp_path, monkeypatch, capsys):
-    toy.install(monkeypatch.setattr, draw=False)
+def test_the_trainer_leaves_a_trace_in_its_folder(tmp_path, install_toy, capsys):
+    install_toy()
+    run = partial(experiment.run, evaluator=toy.EVALUATOR)
     config = tiny.config("pods", num_epochs=6, evaluate_every=2)
     with pytest.raises(InputError, match="profile_epochs"):
-        experiment.run(config, tmp_path / "short", profile_epochs=-1)
+        run(config, tmp_path / "short", profile_epochs=-1)
     assert not (tmp_path / "short").exists()
-    experiment.run(config, tmp_path / "run", profile_epochs=2)
+    run(config, tmp_path / "run", profile_epochs=2)
     assert len(traces(tmp_path / "run" / "profile")) == 1
     assert "trace" in capsys.readouterr().out
-    experiment.run(config | {"num_epochs": 8}, tmp_path / "run")  # goes on, the trace stays
+    run(config | {"num_epochs": 8}, tmp_path / "run")  # goes on, the trace stays
     assert len(traces(tmp_path / "run" / "profile")) == 1

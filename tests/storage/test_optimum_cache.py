@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from pods_jax import evaluation
-from pods_jax.runs import experiment
 from pods_jax.runs.configuration import check
+from pods_jax.runs.evaluator import prepare_heldout_set
 from pods_jax.storage import optimum_cache
 from tests import tiny
 
@@ -75,37 +75,36 @@ def test_they_come_back_as_they_were_and_damage_is_as_good_as_nothing(folder):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def searched(monkeypatch, values):
-    """How often a search was made, each of which finds these values."""
+def counted_search(values):
+    """How often a search was made, and a search that finds these values."""
     calls = []
 
-    def make_test_bed(env, count, search):
+    def make(env, count, search):
         calls.append(search)
         return evaluation.HeldOutSet(None, jnp.asarray(values), searched=search)
 
-    monkeypatch.setattr(experiment, "make_test_bed", make_test_bed)
-    return calls
+    return calls, make
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_second_run_does_not_search_again_and_one_without_search_never(monkeypatch):
-    calls, output = searched(monkeypatch, [-3.0, -4.0]), io.StringIO()
+def test_a_second_run_does_not_search_again_and_one_without_search_never():
+    (calls, make), output = counted_search([-3.0, -4.0]), io.StringIO()
     config = tiny.config("pods") | {"num_test_rollouts": 2, "search_optimum": True}
-    beds = [experiment._search(check(config), Console(file=output, width=200)) for _ in range(2)]
+    sets = [prepare_heldout_set(check(config), Console(file=output, width=200), make) for _ in range(2)]
     assert calls == [True]
-    np.testing.assert_array_equal(beds[0].optimum, beds[1].optimum)
-    assert beds[1].searched
-    assert jax.tree.leaves(beds[1].states)[0].shape[0] == 2
+    np.testing.assert_array_equal(sets[0].optimum, sets[1].optimum)
+    assert sets[1].searched
+    assert jax.tree.leaves(sets[1].states)[0].shape[0] == 2
     assert [line.split()[0] for line in output.getvalue().splitlines()] == ["searching", "the"]
-    experiment._search(check(config | {"search_optimum": False}), Console(file=output))
+    prepare_heldout_set(check(config | {"search_optimum": False}), Console(file=output), make)
     assert calls == [True, False]
 
 
-def test_a_full_disk_is_said_and_harms_nothing(folder, monkeypatch):
-    calls, output = searched(monkeypatch, [-3.0]), io.StringIO()
+def test_a_full_disk_is_said_and_harms_nothing(folder):
+    (calls, make), output = counted_search([-3.0]), io.StringIO()
     (folder / "optima").write_text("a file where a folder should be")
     config = tiny.config("pods") | {"num_test_rollouts": 1, "search_optimum": True}
-    bed = experiment._search(check(config), Console(file=output, width=200))
+    found = prepare_heldout_set(check(config), Console(file=output, width=200), make)
     assert calls == [True]
-    assert bed.optimum[0] == -3.0
+    assert found.optimum[0] == -3.0
     assert "could not be kept" in output.getvalue()
