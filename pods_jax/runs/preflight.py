@@ -53,11 +53,16 @@ def open_run(
     profile_epochs: int = 0,
 ) -> Plan:
     """Checks everything that can be checked without computing or writing anything; see `experiment.run`."""
-    configuration, folder = check(config), Workdir(workdir)
+    folder, writes = Workdir(workdir), processes.is_first()  # to look into it is for the one who writes there
+    if writes:
+        folder.check_usable()
+        checkpoints.check_format(
+            folder.checkpoints
+        )  # before the settings: another version has others
+    configuration = check(config)
     checks.choice("resume", resume, RESUME)
     plan = Plan(configuration, folder, resume, (), (), profile_epochs)
-    if processes.is_first():  # to look into the folder is for the one who writes there
-        folder.check_usable()
+    if writes:
         plan = _with_what_is_saved(plan)
     lengths = [len(epochs) for _, epochs in plan.phases_ahead]
     profile_epochs = profiling.check(profile_epochs, lengths, configuration.evaluate_every)

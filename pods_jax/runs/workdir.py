@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pods_jax.checks import InputError
+from pods_jax.storage import checkpoints
 from pods_jax.storage.checkpoints import CheckpointError
 
 LARGEST_CONFIG = 2**20
@@ -82,9 +83,13 @@ class Workdir:
                 file.truncate(0)
 
     def read_config(self) -> dict[str, Any]:
-        """Returns the configuration of the run; raises CheckpointError if there is none that can be read."""
+        """Returns the configuration of the run; raises CheckpointError if there is none that can be read.
+
+        The run of a version with another format is refused as such, before its settings are looked at.
+        """
         if not self.config.is_file():
             raise CheckpointError(f"{self.path} holds no run: there is no {self.config.name} in it")
+        checkpoints.check_format(self.checkpoints)
         if self.config.stat().st_size > LARGEST_CONFIG:
             raise CheckpointError(f"{self.config} cannot be read: it is larger than {LARGEST_CONFIG} bytes")
         try:

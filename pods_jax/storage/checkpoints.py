@@ -18,7 +18,7 @@ from orbax.checkpoint import checkpoint_managers
 from pods_jax.devices.host import restore_like, to_host
 from pods_jax.storage import checksums
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised when what is stored changes, so that an older program can say so instead of misreading it."""
 
 KEPT = 3
@@ -50,6 +50,11 @@ def epochs(directory: pathlib.Path) -> list[int]:
 def latest_epoch(directory: pathlib.Path) -> int | None:
     """Returns the last epoch that was saved completely, or None."""
     return max(epochs(directory), default=None)
+
+
+def check_format(directory: pathlib.Path) -> None:
+    """Raises CheckpointError if the latest intact checkpoint was written by a version with another format."""
+    _latest_record(directory)
 
 
 def save(
@@ -170,7 +175,7 @@ def _read_record(directory: pathlib.Path, epoch: int) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise CheckpointError(
             f"the checkpoint {directory / str(epoch)} cannot be used: it has format {version}, and this version of "
-            f"pods_jax reads {FORMAT_VERSION}; install the version that wrote it"
+            f"pods_jax reads {FORMAT_VERSION}; install the version that wrote it, or train again in a new workdir"
         )
     if record["epoch"] != epoch:
         raise _Damaged(f"it was saved as that of epoch {record['epoch']}")
