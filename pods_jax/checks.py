@@ -1,13 +1,18 @@
-"""Refusing bad input where it enters: what was got, what is allowed, what to do."""
+"""Refusing bad input where it enters: what was got, what is allowed, what to do.
+
+Each check returns what is to be used in place of what was given: an int for a NumPy integer, a tuple for a list.
+"""
 
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+
+Kind = TypeVar("Kind")
 
 
 class InputError(ValueError):
@@ -64,7 +69,7 @@ def choice(name: str, value: Any, valid: Iterable[str]) -> str:
     """Returns `value` if it is one of the `valid` names, or raises InputError naming the closest one."""
     valid = tuple(valid)
     if value in valid:
-        return value
+        return valid[valid.index(value)]
     close = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise InputError(name, value, f"{hint}must be one of {', '.join(valid)}")
@@ -100,16 +105,46 @@ def sizes(name: str, value: Any) -> tuple[int, ...]:
     return tuple(integer(f"{name}[{index}]", size, at_least=1) for index, size in enumerate(value))
 
 
-def shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
-    """Raises InputError unless the (possibly traced) array has the expected shape."""
+def key(name: str, value: Any) -> jax.Array:
+    """Returns `value` if it is one random key of the typed kind, or raises InputError saying how to make one."""
+    cure = "must be one random key, for example jax.random.key(0)"
+    if not isinstance(value, jax.Array) or not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        raise InputError(name, value, cure)
+    if value.shape != ():
+        raise InputError(name, value, f"{cure} (use jax.vmap for several)", found=f"has shape {value.shape}")
+    return value
+
+
+def instance(name: str, value: Any, kind: type[Kind], example: str) -> Kind:
+    """Returns `value` if it is an instance of `kind`, or raises InputError with an example of how to make one."""
+    if not isinstance(value, kind):
+        found = f"is of type {type(value).__name__}"
+        raise InputError(name, value, f"must be of type {kind.__name__}, for example {example}", found=found)
+    return value
+
+
+def functions(name: str, value: Any) -> tuple[Callable[..., Any], ...]:
+    """Returns a list of functions as a tuple, or raises InputError naming what is none."""
+    if callable(value) or not isinstance(value, Iterable):
+        raise InputError(name, value, f"must be a list of functions, for example {name}=[print]")
+    every = tuple(value)
+    for index, each in enumerate(every):
+        if not callable(each):
+            raise InputError(f"{name}[{index}]", each, "must be a function")
+    return every
+
+
+def shape(name: str, value: Any, expected: tuple[int, ...]) -> Any:
+    """Returns the (possibly traced) array if it has the expected shape, or raises InputError."""
     if np.shape(value) != expected:
         cure = "(everything is written for one trajectory; use jax.vmap for a batch)"
         found = f"has shape {np.shape(value)}"
         raise InputError(name, value, f"must have shape {expected} {cure}", found=found)
+    return value
 
 
-def like(name: str, value: Any, expected: Any) -> None:
-    """Raises InputError unless the pytree has the structure and the leaf shapes of `expected`."""
+def like(name: str, value: Any, expected: Any) -> Any:
+    """Returns the pytree if it has the structure and the leaf shapes of `expected`, or raises InputError."""
     got, allowed = jax.tree.structure(value), jax.tree.structure(expected)
     if got != allowed:  # type: ignore[operator]
         raise InputError(name, value, f"must be {allowed}, as `env.reset` returns it", found=f"is {got}")
@@ -117,6 +152,7 @@ def like(name: str, value: Any, expected: Any) -> None:
         jax.tree_util.tree_leaves_with_path(value), jax.tree.leaves(expected), strict=True
     ):
         shape(name + jax.tree_util.keystr(path), leaf, model.shape)
+    return value
 
 
 def missing(feature: str, package: str, extra: str) -> InputError:

@@ -61,12 +61,15 @@ def train(
     announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
     program: of the first epoch, from `compile_meanwhile`, to do something else meanwhile; one of another phase or of
     another algorithm is compiled anew. The epoch of each phase is traced and compiled once, when training enters it,
-    whatever the number of epochs. Raises InputError on counts that are not allowed, and where an epoch does not fit
-    into memory.
+    whatever the number of epochs. Raises InputError on arguments that are not what they should be, and where an epoch
+    does not fit into memory.
     """
+    algorithm = checks.instance("algorithm", algorithm, Algorithm, 'pods_jax.algorithms.make("pods", env)')
+    num_epochs, first_epoch, epochs_per_chunk = _checked(num_epochs, first_epoch, epochs_per_chunk)
+    callbacks = checks.functions("callbacks", callbacks)
     if train_state is None:
         with sharding.on(devices):
-            train_state = algorithm.init(key)
+            train_state = algorithm.init(checks.key("key", key))
     history: list[dict[str, Any]] = []
     for report in chunks(
         algorithm,
@@ -101,9 +104,7 @@ def chunks(
     The arguments are those of `train`, which is this loop with callbacks. A chunk ends where a phase of the algorithm
     does. Raises InputError as `train` does.
     """
-    checks.integer("num_epochs", num_epochs, at_least=1)
-    checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1)
-    checks.integer("first_epoch", first_epoch, at_least=0)
+    num_epochs, first_epoch, epochs_per_chunk = _checked(num_epochs, first_epoch, epochs_per_chunk)
     state = sharding.put_replicated(train_state, devices)
     for phase, epochs in phases_ahead(algorithm, first_epoch, num_epochs):
         whole = "the training program" if phase.first_epoch == 0 else phase.name
@@ -122,6 +123,14 @@ def chunks(
             compile_seconds = compiled.compile_seconds if epoch == epochs.start else 0.0
             rows = unstack(stacked, count)
             yield Report(epoch + count, num_epochs, sharding.local(state), rows, seconds, compile_seconds)
+
+
+def _checked(num_epochs: Any, first_epoch: Any, epochs_per_chunk: Any) -> tuple[int, int, int]:
+    return (
+        checks.integer("num_epochs", num_epochs, at_least=1),
+        checks.integer("first_epoch", first_epoch, at_least=0),
+        checks.integer("epochs_per_chunk", epochs_per_chunk, at_least=1),
+    )
 
 
 def phases_ahead(algorithm: Algorithm, first_epoch: int, num_epochs: int) -> list[tuple[Phase, range]]:

@@ -170,3 +170,52 @@ class TestInputError:
         assert error.value is value
         assert error.allowed
         assert str(error).endswith(f": {error.allowed}")
+
+
+class TestKey:
+    def test_a_typed_key_is_returned_also_while_tracing(self):
+        key = jax.random.key(3)
+        assert checks.key("key", key) is key
+        jax.jit(lambda key: jax.random.key_data(checks.key("key", key)))(key)
+
+    @pytest.mark.parametrize("value", [0, np.int64(0), None, "0", jax.random.PRNGKey(0), np.zeros(2, np.uint32)])
+    def test_anything_else_is_refused_with_the_cure(self, value):
+        message = refusal(checks.key, "key", value)
+        assert message == f"key = {value!r}: must be one random key, for example jax.random.key(0)"
+
+    def test_several_are_not_one(self):
+        message = refusal(checks.key, "key", jax.random.split(jax.random.key(0), 2))
+        assert message.startswith("key has shape (2,): must be one random key")
+        assert "jax.vmap" in message
+
+
+class TestInstance:
+    def test_the_type_and_the_cure_are_named(self):
+        assert checks.instance("size", 3, int, "3") == 3
+        message = refusal(checks.instance, "size", "three", int, "3")
+        assert message == "size is of type str: must be of type int, for example 3"
+
+
+class TestFunctions:
+    def test_a_list_becomes_a_tuple(self):
+        assert checks.functions("callbacks", [print, len]) == (print, len)
+        assert checks.functions("callbacks", ()) == ()
+
+    @pytest.mark.parametrize("value", [print, None, 3])
+    def test_what_is_no_list_is_refused(self, value):
+        assert "must be a list of functions, for example callbacks=[print]" in refusal(
+            checks.functions, "callbacks", value
+        )
+
+    def test_what_is_no_function_is_named(self):
+        assert refusal(checks.functions, "callbacks", [print, 3]) == "callbacks[1] = 3: must be a function"
+
+
+def test_what_is_given_back_is_what_python_itself_would_have():
+    assert type(checks.seed("seed", np.uint32(7))) is int
+    assert type(checks.boolean("search", np.True_)) is bool
+    assert type(checks.choice("name", np.str_("a"), ("a", "b"))) is str
+    assert [type(size) for size in checks.sizes("sizes", [np.int64(3)])] == [int]
+    point = np.zeros(3)
+    assert checks.shape("point", point, (3,)) is point
+    assert checks.like("point", point, point) is point

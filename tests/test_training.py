@@ -152,3 +152,35 @@ class TestPhases:
         algorithm = dataclasses.replace(algorithm, later_phases=(*algorithm.later_phases, backwards))
         with pytest.raises(InputError, match=r"algorithm.phases = \[0, 4, 4, 3\]: must begin in ascending order"):
             train(algorithm, jax.random.key(0), 2)
+
+
+class TestMisuse:
+    @pytest.mark.parametrize("key", [0, np.int64(0), jax.random.PRNGKey(0), None])
+    def test_what_is_no_key_is_refused_with_the_cure(self, key):
+        with pytest.raises(InputError, match=r"key = .*: must be one random key, for example jax.random.key\(0\)"):
+            train(counting(), key, 2)
+
+    def test_a_train_state_needs_no_key(self):
+        state = (jnp.zeros((), jnp.int32), jax.random.key(0))
+        assert len(train(counting(), None, 2, train_state=state)[1]) == 2
+
+    @pytest.mark.parametrize("algorithm", [envs.make("pendulum_2d", horizon=2), "pods", None])
+    def test_what_is_no_algorithm_is_refused(self, algorithm):
+        kind = type(algorithm).__name__
+        with pytest.raises(InputError, match=rf"algorithm is of type {kind}: .*algorithms.make\(\"pods\", env\)"):
+            train(algorithm, jax.random.key(0), 2)
+
+    @pytest.mark.parametrize("callbacks", [print, None, [print, "print"]])
+    def test_what_are_no_callbacks_is_refused_before_anything_is_compiled(self, callbacks):
+        messages = []
+        with pytest.raises(InputError, match="callbacks"):
+            train(counting(), jax.random.key(0), 2, callbacks, announce=messages.append)
+        assert messages == []
+
+    def test_numpy_integers_are_integers(self):
+        reports = []
+        train(counting(), jax.random.key(0), np.int64(3), [reports.append], epochs_per_chunk=np.int32(2))
+        assert [(report.epoch, type(report.epoch), report.num_epochs) for report in reports] == [
+            (2, int, 3),
+            (3, int, 3),
+        ]

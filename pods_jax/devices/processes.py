@@ -33,8 +33,8 @@ def connect(coordinator_address: str, num_processes: int, process_id: int) -> No
     coordinator_address: HOST:PORT on which the first process listens. Raises InputError on values that do not go
     together. Where the others do not appear within five minutes, jax ends the process.
     """
-    checks.integer("num_processes", num_processes, at_least=1)
-    checks.integer("process_id", process_id, at_least=0, at_most=num_processes - 1)
+    num_processes = checks.integer("num_processes", num_processes, at_least=1)
+    process_id = checks.integer("process_id", process_id, at_least=0, at_most=num_processes - 1)
     if num_processes == 1:
         if coordinator_address:
             raise InputError("num_processes", 1, f"must be at least 2 to join others at {coordinator_address}")

@@ -21,7 +21,7 @@ AXIS = "rollouts"
 
 def choose(num_devices: int) -> list[jax.Device]:
     """The first so many devices of each process; 0 takes all. Raises InputError if there are not so many."""
-    checks.integer("num_devices", num_devices, at_least=0, at_most=len(jax.local_devices()))
+    num_devices = checks.integer("num_devices", num_devices, at_least=0, at_most=len(jax.local_devices()))
     each = num_devices or len(jax.local_devices())
     of_process = [
         [device for device in jax.devices() if device.process_index == i] for i in range(jax.process_count())

@@ -64,7 +64,7 @@ def show(
                 f"compare = {str(compare)!r}: holds a run in another environment; they start differently"
             )
     first = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
-    checks.integer("num_rollouts", num_rollouts, at_least=1)
+    num_rollouts = checks.integer("num_rollouts", num_rollouts, at_least=1)
     starts = jax.tree.map(lambda leaf: leaf[first : first + num_rollouts], heldout_states(env, count))
     shown = {}
     for folder, loaded in zip(folders, configurations, strict=True):
@@ -92,7 +92,7 @@ def draw(
     for what cannot be drawn.
     """
     console, path = console or make_console(), pathlib.Path(out)
-    checks.choice("kind", kind, KINDS)
+    kind = checks.choice("kind", kind, KINDS)
     folders = [Workdir(one) for one in workdirs]
     if not folders or (kind != "learning" and len(folders) > 1):
         raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
@@ -101,8 +101,8 @@ def draw(
     else:
         configuration, restored = load_run(folders[0], console, checkpoint)
         env = configuration.algorithm.env
-        checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=configuration.num_test_rollouts)
-        figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, num_rollouts)
+        count = checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=configuration.num_test_rollouts)
+        figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, count)
         figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
     figures.save(figure, path)
     console.print(f"drawn in {os.path.relpath(path)}", markup=False)

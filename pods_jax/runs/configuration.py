@@ -23,6 +23,11 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 
 _COUNTS = ("num_epochs", "evaluate_every", "num_test_rollouts")
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "seed": checks.seed,
+    "search_optimum": checks.boolean,
+    **{name: partial(checks.integer, at_least=1) for name in _COUNTS},
+}
 _FIELDS = ("env", "algorithm", "seed", *_COUNTS, "search_optimum")
 
 
@@ -66,21 +71,15 @@ def check(config: Mapping[str, Any]) -> Configuration:
     mistakes = _misnamed("config", config, _FIELDS)
     mistakes += [f"config.{name} is missing" for name in _FIELDS if name not in config]
     if not mistakes:
-        mistakes += _attempt("config.seed", config["seed"], partial(checks.seed, "seed", config["seed"]))
-        search = config["search_optimum"]
-        mistakes += _attempt("config.search_optimum", search, partial(checks.boolean, "search_optimum", search))
-        for name in _COUNTS:
-            count = partial(checks.integer, name, config[name], at_least=1)
-            mistakes += _attempt(f"config.{name}", config[name], count)
+        for name, checked in _CHECKS.items():
+            mistakes += _attempt(f"config.{name}", config[name], partial(checked, name, config[name]))
         mistakes += _mistakes_in_sections(config["env"], config["algorithm"])
     if mistakes:
         raise InputError("\n  ".join(["the configuration is not valid; nothing was started", *mistakes]))
     return Configuration(
         fields=json.loads(json.dumps(config, default=methodcaller("item"))),
         algorithm=algorithms.make(env=envs.make(**_tuples(config["env"])), **_tuples(config["algorithm"])),
-        seed=config["seed"],
-        search_optimum=config["search_optimum"],
-        **{name: config[name] for name in _COUNTS},
+        **{name: checked(name, config[name]) for name, checked in _CHECKS.items()},
     )
 
 

@@ -150,7 +150,7 @@ def render(
     folder, console = Workdir(workdir), console or make_console()
     configuration = read_configuration(folder)
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
-    checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
+    rollout = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
     animation.check_name(pathlib.Path(out))
     restored = restore(configuration, folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(env, count))

@@ -56,11 +56,9 @@ def open_run(
     folder, writes = Workdir(workdir), processes.is_first()  # to look into it is for the one who writes there
     if writes:
         folder.check_usable()
-        checkpoints.check_format(
-            folder.checkpoints
-        )  # before the settings: another version has others
+        checkpoints.check_format(folder.checkpoints)  # before the settings: another version has others
     configuration = check(config)
-    checks.choice("resume", resume, RESUME)
+    resume = checks.choice("resume", resume, RESUME)
     plan = Plan(configuration, folder, resume, (), (), profile_epochs)
     if writes:
         plan = _with_what_is_saved(plan)

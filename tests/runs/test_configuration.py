@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 
+import numpy as np
 import pytest
 
 from configs import pods as pods_config
@@ -144,6 +145,14 @@ def test_a_good_configuration_survives_json():
     assert again.fields == checked.fields
     assert again.algorithm.config == checked.algorithm.config
     assert (again.seed, again.num_epochs) == (7, make_config()["num_epochs"])
+
+
+def test_numpy_numbers_are_numbers():
+    checked = check(make_config(seed=np.int64(7), num_epochs=np.int32(3), search_optimum=np.False_))
+    assert (checked.seed, checked.num_epochs, checked.search_optimum) == (7, 3, False)
+    assert {type(value) for value in (checked.seed, checked.num_epochs, checked.search_optimum)} == {int, bool}
+    assert checked.fields == check(make_config(seed=7, num_epochs=3, search_optimum=False)).fields
+    assert type(checked.fields["seed"]) is int
 
 
 def test_settings_reach_the_environment_and_the_algorithm():
