@@ -29,7 +29,7 @@ def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
 @jax.jit
 def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
     """Takes the given actions (T, A) from `state`. Raises InputError on another shape."""
-    _check_actions(env, actions)
+    check_actions(env, actions)
 
     def advance(state, action):
         return _transition(env, state, action)
@@ -86,7 +86,8 @@ def _transition(env: Environment, state: Any, action: jax.Array) -> tuple[Any, T
     return next_state, Trajectory(env.observe(state), action, env.reward(next_state, action), next_state)
 
 
-def _check_actions(env: Environment, actions: jax.Array) -> None:
+def check_actions(env: Environment, actions: jax.Array) -> None:
+    """Raises InputError unless the actions are those of one trajectory, (T, A)."""
     if jnp.ndim(actions) != 2 or actions.shape[1] != env.action_size:
         raise checks.InputError(
             f"actions have shape {jnp.shape(actions)}: must have shape (T, {env.action_size}) "

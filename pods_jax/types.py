@@ -17,6 +17,16 @@ Metrics: TypeAlias = Mapping[str, jax.Array]
 
 
 @struct.dataclass
+class LocalFeedback:
+    """Linear feedback around a trajectory, a = actions_t + gains_t (s - s_t), and how much an error of it costs."""
+
+    actions: jax.Array  # (T, A) [m/s]
+    states: Any  # every leaf has a leading T: where the actions lead
+    gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state in which a step begins
+    action_hessian: jax.Array  # (T, A, A) of the cost, by an error of one action
+
+
+@struct.dataclass
 class Trajectory:
     """What happened in T steps; step t leads from `observation[t]` by `action[t]` to `state[t]`.
 

@@ -1,7 +1,7 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
 from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction
-from pods_jax.trajopt.line_search import LineSearchResult, line_search
+from pods_jax.trajopt.line_search import LineSearchResult, line_search, no_step
 from pods_jax.trajopt.linearize import LinearModel, linearize
 from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
 from pods_jax.trajopt.problem import Problem
@@ -20,6 +20,7 @@ __all__ = [
     "least_squares",
     "line_search",
     "linearize",
+    "no_step",
     "simulate",
     "total_cost",
 ]

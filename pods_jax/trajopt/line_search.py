@@ -40,8 +40,12 @@ def line_search(problem: Problem, direction: Direction, cost: jax.Array) -> Line
         taken = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, best)
         return taken.replace(num_trials=best.num_trials + 1), trial_size / 2
 
-    none = LineSearchResult(problem.actions, problem.states, cost, jnp.zeros_like(cost), jnp.asarray(0, jnp.int32))
-    return jax.lax.while_loop(unfinished, halve, (none, jnp.ones_like(cost)))[0]
+    return jax.lax.while_loop(unfinished, halve, (no_step(problem, cost), jnp.ones_like(cost)))[0]
+
+
+def no_step(problem: Problem, cost: jax.Array) -> LineSearchResult:
+    """The problem's own actions and their cost (), before any trial."""
+    return LineSearchResult(problem.actions, problem.states, cost, jnp.zeros_like(cost), jnp.asarray(0, jnp.int32))
 
 
 def _apply(problem: Problem, direction: Direction, step_size: jax.Array) -> LineSearchResult:

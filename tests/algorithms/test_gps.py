@@ -8,6 +8,7 @@ import pytest
 from pods_jax import InputError, algorithms, envs
 from pods_jax.algorithms.gps import algorithm
 from pods_jax.algorithms.gps.control_phase import Lagrangian, between, control_phase
+from pods_jax.improvement import trajectory_problem
 from pods_jax.policies.policy_model import sample_states
 from pods_jax.rollouts import rollout
 from tests.algorithms.linear import EFFORT, RESIDUAL, A, B, make_linear
@@ -20,9 +21,11 @@ def linear_policy(observation):
     return GAIN @ observation
 
 
-def controller_of(env, start, bound, policy=linear_policy):
-    lagrangian = Lagrangian(env, policy, PRECISION, start)
-    return control_phase(lagrangian, rollout(env, policy, start), jnp.asarray(bound), jnp.asarray(1.0))
+def controller_of(env, start, bound, policy=linear_policy, multiplier=1.0):
+    visited = rollout(env, policy, start)
+    problem, unravel = trajectory_problem(env, start, visited)
+    lagrangian = Lagrangian(problem, lambda vector: policy(env.observe(unravel(vector))), PRECISION)
+    return control_phase(lagrangian, -jnp.sum(visited.reward), jnp.asarray(bound), jnp.asarray(multiplier))
 
 
 find_controllers = jax.jit(jax.vmap(controller_of, in_axes=(None, 0, 0)))
@@ -175,7 +178,6 @@ def test_the_search_for_the_multiplier_takes_few_trajectories_from_either_side(f
     """A Lagrangian of a linear environment is minimised in few steps, of one trajectory each."""
     env, bound = make_linear(), jnp.asarray(1.0)
     start = jnp.array([0.7, -0.4])
-    lagrangian = Lagrangian(env, linear_policy, PRECISION, start)
-    controller = control_phase(lagrangian, rollout(env, linear_policy, start), bound, jnp.asarray(first))
+    controller = controller_of(env, start, bound, multiplier=first)
     assert 0.7 * bound <= controller.divergence <= bound
     assert controller.num_trials <= 8, controller.num_trials  # 12, where it begins again at the weakest

@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
 from pods_jax.algorithms.algorithm import Algorithm
@@ -28,7 +27,7 @@ from pods_jax.algorithms.gps.control_phase import Lagrangian, LocalController, c
 from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, regression_targets
 from pods_jax.devices import chunking
 from pods_jax.envs.environment import Environment, State
-from pods_jax.improvement import Improvement
+from pods_jax.improvement import trajectory_problem
 from pods_jax.policies import policy_model
 from pods_jax.policies.policy_model import PolicyModel, decayed_rate, make_policy_model, sample_states
 from pods_jax.policies.regression import Learner, Samples, fit, init_learner
@@ -150,26 +149,16 @@ class Gps:
 
     def control_one(self, state: TrainState, start: State) -> tuple[Samples, LocalController, jax.Array, jax.Array]:
         """From `start`: what to learn, the controller, the policy's own cost, and whether it is all healthy."""
-        policy, unravel = self.policy(state), ravel_pytree(start)[1]
-        visited = rollout(self.env, policy, start)
-        with jax.default_matmul_precision("highest"):
-            lagrangian = Lagrangian(self.env, policy, state.precision, start)
-            controller = control_phase(lagrangian, visited, state.bound * self.env.horizon, state.multiplier)
+        env, policy = self.env, self.policy(state)
+        visited = rollout(env, policy, start)
+        problem, unravel = trajectory_problem(env, start, visited)
         cost = -jnp.sum(visited.reward)
-        better = Improvement(
-            actions=controller.actions,
-            state=jax.vmap(unravel)(controller.states[:, : -self.env.action_size]),
-            value=-controller.cost,
-            value_before=-cost,
-            step_size=jnp.ones_like(cost),
-            gains=controller.gains,
-            action_hessian=controller.precision,
-            slope=jnp.zeros_like(cost),
-            num_trials=controller.num_trials,
-            method="riccati",
-        )
-        samples = regression_targets(self.env, start, visited, better, "visited_states", self.config.improved_share)
-        return samples, controller, cost, is_healthy(self.env, start, visited, better)
+        lagrangian = Lagrangian(problem, lambda vector: policy(env.observe(unravel(vector))), state.precision)
+        with jax.default_matmul_precision("highest"):
+            controller = control_phase(lagrangian, cost, state.bound * env.horizon, state.multiplier)
+        feedback = controller.feedback(unravel)
+        samples = regression_targets(env, start, visited, feedback, "visited", self.config.improved_share)
+        return samples, controller, cost, is_healthy(env, start, visited, feedback, controller.cost)
 
     def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
         """The regression of one epoch; the key is consumed."""

@@ -19,17 +19,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from pods_jax import linalg, trajopt
-from pods_jax.algorithms.gps.kl_penalty import KlPenalizedModel, penalized
-from pods_jax.envs.environment import Environment, State
-from pods_jax.improvement import objective
-from pods_jax.rollouts import flatten_states, step_starts
+from pods_jax.algorithms.gps.kl_penalty import Mean, penalized_problem
+from pods_jax.improvement import Unravel
 from pods_jax.trajopt import Direction, LinearModel, Problem
 from pods_jax.trajopt.lqr import Feedback, solve_lqr
 from pods_jax.trajopt.problem import bounds, models
-from pods_jax.types import Policy, Trajectory
+from pods_jax.types import LocalFeedback
 
 MIN_DIVERGENCE_SHARE = 0.7
 """The search for eta ends where the divergence is between this share of the bound and the bound."""
@@ -63,42 +60,23 @@ class LocalController:
     multiplier: jax.Array  # () eta, in units of the cost
     num_trials: jax.Array  # () int32, trajectories simulated
 
+    def feedback(self, unravel: Unravel) -> LocalFeedback:
+        """How to act near its trajectory, an error of an action being weighed by the precision."""
+        states = jax.vmap(unravel)(self.states[:, : self.gains.shape[2]])
+        return LocalFeedback(self.actions, states, self.gains, self.precision)
+
 
 @dataclass(frozen=True, eq=False)
 class Lagrangian:
-    """The problem of one rollout from `start`, for any multiplier."""
+    """The problem of one rollout of the policy, for any multiplier."""
 
-    env: Environment
-    policy: Policy
+    base: Problem  # of improving that rollout, without a penalty
+    mean: Mean  # of the policy
     precision: jax.Array  # (A, A) the inverse of the policy's covariance Sigma
-    start: State
 
     def problem(self, multiplier: jax.Array, actions: jax.Array, states: jax.Array) -> Problem:
-        """Of actions (T, A) that lead to flattened states and deviations (T, n + A)."""
-        env, (start, unravel) = self.env, ravel_pytree(self.start)
-        size = start.shape[0]
-
-        def mean(vector):
-            return self.policy(env.observe(unravel(vector)))
-
-        def dynamics(joint, action):
-            after = ravel_pytree(env.step(unravel(joint[:size]), action))[0]
-            return jnp.concatenate([after, action - mean(joint[:size])])
-
-        def linearize(joint, action, after):
-            model = env.linearize(unravel(joint[:size]), action, unravel(after[:size]))
-            return KlPenalizedModel(model, jax.jacfwd(mean)(joint[:size]))
-
-        return Problem(
-            dynamics=dynamics,
-            objective=penalized(objective(env, unravel), multiplier * self.precision, size),
-            linearize=linearize,
-            state=jnp.concatenate([start, jnp.zeros_like(actions[0])]),
-            actions=actions,
-            states=states,
-            weights=jnp.ones(actions.shape[0], actions.dtype),
-            limit=env.action_limit,
-        )
+        """The penalised problem of actions (T, A) that lead to flattened states and deviations (T, n + A)."""
+        return penalized_problem(self.base, self.mean, multiplier * self.precision, actions, states)
 
     def minimize(self, multiplier: jax.Array, actions: jax.Array, states: jax.Array) -> LocalController:
         """The minimum of the Lagrangian that iterated LQR finds from these actions."""
@@ -161,19 +139,19 @@ class Lagrangian:
 
 
 def control_phase(
-    lagrangian: Lagrangian, visited: Trajectory, bound: jax.Array, multiplier: jax.Array
+    lagrangian: Lagrangian, cost: jax.Array, bound: jax.Array, multiplier: jax.Array
 ) -> LocalController:
     """The best controller with a divergence of at most `bound` that dual descent finds, starting from `multiplier`.
 
-    visited: what the policy does from the start. If no controller is better, it is the policy, at divergence zero.
+    cost: () of the policy's own rollout. If no controller is better, it is the policy, at divergence zero.
     """
-    vectors = flatten_states(visited.state)
-    policy = without_feedback(visited.action, jnp.concatenate([vectors, jnp.zeros_like(visited.action)], axis=1))
+    base = lagrangian.base
+    policy = without_feedback(base.actions, jnp.concatenate([base.states, jnp.zeros_like(base.actions)], axis=1))
     policy = dataclasses.replace(
         policy,
-        gains=_policy_gains(lagrangian, visited),
+        gains=jax.vmap(jax.jacfwd(lagrangian.mean))(base.step_starts),
         precision=jnp.broadcast_to(lagrangian.precision, policy.precision.shape),
-        cost=-jnp.sum(visited.reward),
+        cost=cost,
         multiplier=multiplier,
     )
 
@@ -219,13 +197,6 @@ def without_feedback(actions: jax.Array, states: jax.Array) -> LocalController:
         multiplier=zero,
         num_trials=jnp.asarray(0, jnp.int32),
     )
-
-
-def _policy_gains(lagrangian: Lagrangian, visited: Trajectory) -> jax.Array:
-    """(T, A, n) how the policy reacts to deviations from its own rollout."""
-    env, unravel = lagrangian.env, ravel_pytree(lagrangian.start)[1]
-    began = flatten_states(step_starts(lagrangian.start, visited.state))
-    return jax.vmap(jax.jacfwd(lambda vector: lagrangian.policy(env.observe(unravel(vector)))))(began)
 
 
 def _total(problem: Problem) -> jax.Array:

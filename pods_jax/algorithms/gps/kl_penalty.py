@@ -3,12 +3,18 @@
 The penalty of a deviation couples s_t and a_t, and a cost of arriving knows s_{t+1} and a_t: so e is carried along.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from pods_jax.trajopt import LinearModel, Objective
+from pods_jax.trajopt import LinearModel, Objective, Problem
 from pods_jax.trajopt.objective import Quadratic
+
+Mean: TypeAlias = Callable[[jax.Array], jax.Array]
+"""Flattened state (n,) -> mean of the policy's action (A,)."""
 
 
 @struct.dataclass
@@ -31,7 +37,36 @@ class KlPenalizedModel:
         return jnp.concatenate([self.model.product(above, by_action), by_action - self.gains @ above])
 
 
-def penalized(plain: Objective, precision: jax.Array, size: int) -> Objective:
+def penalized_problem(
+    base: Problem, mean: Mean, precision: jax.Array, actions: jax.Array, states: jax.Array
+) -> Problem:
+    """`base` with the penalty 1/2 e' precision e in the cost of each step, about states and deviations (s, e).
+
+    mean: of the policy, mu. precision: (A, A). actions: (T, A), which lead to `states` (T, n + A). The base
+    must give each step the weight 1.
+    """
+    size = base.state.shape[0]
+
+    def dynamics(joint, action):
+        return jnp.concatenate([base.dynamics(joint[:size], action), action - mean(joint[:size])])
+
+    def linearize(joint, action, after):
+        model = base.linearize(joint[:size], action, after[:size])
+        return KlPenalizedModel(model, jax.jacfwd(mean)(joint[:size]))
+
+    return Problem(
+        dynamics=dynamics,
+        objective=_penalized_objective(base.objective, precision, size),
+        linearize=linearize,
+        state=jnp.concatenate([base.state, jnp.zeros_like(actions[0])]),
+        actions=actions,
+        states=states,
+        weights=base.weights,
+        limit=base.limit,
+    )
+
+
+def _penalized_objective(plain: Objective, precision: jax.Array, size: int) -> Objective:
     """The objective of (s', e) with the penalty 1/2 e' precision e."""
 
     def cost(joint, action):

@@ -189,8 +189,9 @@ class Pods:
         better = improve_batch(env, starts, visited, config.method, config.damping, config.chunk_size)
 
         def learn(start, visited, better):
-            samples = regression_targets(env, start, visited, better, config.regression, IMPROVED_SHARE)
-            return samples, is_healthy(env, start, visited, better)
+            states = config.regression.removesuffix("_states")
+            samples = regression_targets(env, start, visited, better.feedback, states, IMPROVED_SHARE)
+            return samples, is_healthy(env, start, visited, better.feedback, better.value)
 
         samples, healthy = jax.vmap(learn)(starts, visited, better)
         return samples, better, healthy

@@ -1,8 +1,8 @@
 """What the policy is asked to imitate: the two regressions of PODS.
 
-`improved_states`, Algorithm 1 as printed: pi(s) -> a-bar_t on the states s(a-bar) of the improved rollouts.
+On the "improved" states, Algorithm 1 as printed: pi(s) -> a-bar_t on the states s(a-bar) of the improved rollouts.
 
-`visited_states`: on the states s_t that the *policy* visited, the target is what local feedback around the
+On the "visited" states s_t, those of the *policy*, the target is what local feedback around the
 improved trajectory would do there, and an error costs what the action Hessian says,
 
     target_t = clip(a-bar_t + K_t (s_t - s-bar_t)),    weight_t = Q_aa,t = R + B' V_ss B.
@@ -23,15 +23,18 @@ improved states is mixed in, because that is where the policy is about to go.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from pods_jax import checks
 from pods_jax.envs.environment import Environment, State
-from pods_jax.improvement import Improvement
 from pods_jax.policies.regression import Samples
 from pods_jax.rollouts import flatten_states, step_starts
-from pods_jax.types import Trajectory
+from pods_jax.types import LocalFeedback, Trajectory
+
+STATES = ("visited", "improved")
 
 IMPROVED_SHARE = 0.5
 """Of the weight of PODS' regression, what goes to the improved states."""
@@ -41,41 +44,50 @@ def regression_targets(
     env: Environment,
     initial_state: State,
     visited: Trajectory,
-    better: Improvement,
-    regression: str,
+    feedback: LocalFeedback,
+    states: str,
     improved_share: float | jax.Array,
 ) -> Samples:
-    """The samples of one rollout: T for "improved_states", 2 T for "visited_states".
+    """The samples of one rollout: T on the "improved" states, 2 T on the "visited" states and these.
 
-    visited: what the policy did from `initial_state`. better: its improvement. improved_share: in [0, 1], the share
-    of the weight that goes to the improved states.
+    visited: what the policy did from `initial_state`. feedback: the improved trajectory and how to react near it.
+    states: on which the policy is to imitate it. improved_share: in [0, 1], what share of the weight goes to the
+    improved states, beside the visited ones. Raises InputError on other words for `states`.
     """
-    improved_starts = step_starts(initial_state, better.state)
+    checks.choice("states", states, STATES)
+    improved_starts = step_starts(initial_state, feedback.states)
+    identity = jnp.eye(env.action_size, dtype=feedback.actions.dtype)
     imitate = Samples(
         observation=jax.vmap(env.observe)(improved_starts),
-        target=better.actions,
-        weight=jnp.broadcast_to(jnp.eye(env.action_size, dtype=better.actions.dtype), better.action_hessian.shape),
+        target=feedback.actions,
+        weight=jnp.broadcast_to(identity, feedback.action_hessian.shape),
     )
-    if regression == "improved_states":
+    if states == "improved":
         return imitate
     deviation = flatten_states(step_starts(initial_state, visited.state)) - flatten_states(improved_starts)
     limit = env.action_limit[None]
-    reaction = jnp.einsum("tan,tn->ta", better.gains, deviation, precision="highest")
+    reaction = jnp.einsum("tan,tn->ta", feedback.gains, deviation, precision="highest")
     react = Samples(
         observation=visited.observation,
-        target=jnp.clip(better.actions + reaction, -limit, limit),
-        weight=2 * (1 - improved_share) * better.action_hessian,
+        target=jnp.clip(feedback.actions + reaction, -limit, limit),
+        weight=2 * (1 - improved_share) * feedback.action_hessian,
     )
-    imitate = dataclasses.replace(imitate, weight=2 * improved_share * better.action_hessian)
+    imitate = dataclasses.replace(imitate, weight=2 * improved_share * feedback.action_hessian)
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), react, imitate)
 
 
-def is_healthy(env: Environment, initial_state: State, visited: Trajectory, better: Improvement) -> jax.Array:
-    """() True if every step of both trajectories was solved and every number is finite."""
-    numbers = (visited.reward, better.actions, better.value, better.gains, better.action_hessian)
-    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
+def is_healthy(
+    env: Environment, initial_state: State, visited: Trajectory, feedback: LocalFeedback, value: jax.Array
+) -> jax.Array:
+    """() True if a rollout and its improvement, of return `value` (), are solved in every step and finite."""
+    finite = is_finite((visited.reward, feedback.actions, value, feedback.gains, feedback.action_hessian))
     visited_solved = is_solved(env, initial_state, visited.action, visited.state)
-    return finite & visited_solved & is_solved(env, initial_state, better.actions, better.state)
+    return finite & visited_solved & is_solved(env, initial_state, feedback.actions, feedback.states)
+
+
+def is_finite(tree: Any) -> jax.Array:
+    """() True if every number of every leaf is finite."""
+    return jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def is_solved(env: Environment, initial_state: State, actions: jax.Array, states: State) -> jax.Array:

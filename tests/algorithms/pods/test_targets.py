@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import envs, improve
+from pods_jax import InputError, envs, improve
 from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, regression_targets
 from pods_jax.policies.regression import Samples
 from pods_jax.rollouts import flatten_states, rollout, step_starts
@@ -21,7 +21,7 @@ def episode():
 
 def test_improved_states_are_those_of_the_improved_rollout(episode):
     env, state, visited, better = episode
-    samples = regression_targets(env, state, visited, better, "improved_states", 0.5)
+    samples = regression_targets(env, state, visited, better.feedback, "improved", 0.5)
     np.testing.assert_array_equal(samples.target, better.actions)
     np.testing.assert_array_equal(samples.weight, np.broadcast_to(np.eye(3), (HORIZON, 3, 3)))
     second = env.observe(jax.tree.map(lambda leaf: leaf[0], better.state))
@@ -31,7 +31,7 @@ def test_improved_states_are_those_of_the_improved_rollout(episode):
 
 def test_visited_states_react_to_the_deviation_within_the_limits(episode):
     env, state, visited, better = episode
-    samples = regression_targets(env, state, visited, better, "visited_states", 0.25)
+    samples = regression_targets(env, state, visited, better.feedback, "visited", 0.25)
     assert samples.target.shape == (2 * HORIZON, 3)
     np.testing.assert_array_equal(samples.observation[:HORIZON], visited.observation)
     here = np.asarray(flatten_states(step_starts(state, visited.state)))
@@ -41,6 +41,13 @@ def test_visited_states_react_to_the_deviation_within_the_limits(episode):
     np.testing.assert_allclose(samples.target[:HORIZON], expected, atol=1e-12)
     np.testing.assert_allclose(samples.weight[:HORIZON], 1.5 * better.action_hessian, rtol=1e-12)
     np.testing.assert_allclose(samples.weight[HORIZON:], 0.5 * better.action_hessian, rtol=1e-12)
+
+
+@pytest.mark.parametrize("states", ["visited_states", "improved_states", "both"])
+def test_other_words_for_the_states_are_refused(episode, states):
+    env, state, visited, better = episode
+    with pytest.raises(InputError, match=f"states = '{states}': .*must be one of visited, improved"):
+        regression_targets(env, state, visited, better.feedback, states, 0.5)
 
 
 def test_the_weighted_error_on_visited_states_is_the_loss_of_return():
@@ -56,7 +63,7 @@ def test_the_weighted_error_on_visited_states_is_the_loss_of_return():
         return 1e-4 * jnp.sin(1e4 * observation[:1] + 3.0)
 
     visited = rollout(env, policy, state)
-    samples = regression_targets(env, state, visited, better, "visited_states", 0.0)
+    samples = regression_targets(env, state, visited, better.feedback, "visited", 0.0)
     error = visited.action - samples.target[:HORIZON]
     predicted = 0.5 * jnp.sum(jnp.einsum("ta,tab,tb->t", error, better.action_hessian, error))
     lost = better.value - jnp.sum(visited.reward)
@@ -66,11 +73,15 @@ def test_the_weighted_error_on_visited_states_is_the_loss_of_return():
 
 def test_a_rollout_with_a_nan_or_an_unsolved_step_is_not_healthy(episode):
     env, state, visited, better = episode
-    assert is_healthy(env, state, visited, better)
-    assert not is_healthy(env, state, visited, better.replace(actions=better.actions.at[3].set(jnp.nan)))
+    feedback, value = better.feedback, better.value
+    assert is_healthy(env, state, visited, feedback, value)
+    assert not is_healthy(env, state, visited, feedback.replace(actions=feedback.actions.at[3].set(jnp.nan)), value)
+    assert not is_healthy(env, state, visited, feedback.replace(gains=feedback.gains * jnp.inf), value)
+    assert not is_healthy(env, state, visited, feedback, jnp.nan)
     bent = jax.tree.map(lambda leaf: leaf, visited.state)
     bent = bent.replace(velocity=bent.velocity.at[4].add(1e-2))
-    assert not is_healthy(env, state, visited.replace(state=bent), better)
+    assert not is_healthy(env, state, visited.replace(state=bent), feedback, value)
+    assert not is_healthy(env, state, visited, feedback.replace(states=bent), value)
 
 
 def test_unhealthy_rollouts_weigh_nothing_and_the_rest_one_on_average():
