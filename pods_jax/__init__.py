@@ -60,7 +60,7 @@ _MOVED = {
     "doctor": "diagnostics.doctor",
     "experiment": "runs.experiment",
     "fitting": "policies.regression",
-    "followers": "runs.worker",
+    "followers": "runs.supervised",
     "gpu": "devices.gpu",
     "interruption": "runs.signals",
     "kept_optima": "storage.optimum_cache",
@@ -88,20 +88,26 @@ _MOVED = {
 
 def __getattr__(name: str) -> Any:
     """A part that is imported when it is asked for. Raises AttributeError, for a moved one with its new place."""
-    # With `as`: `from pods_jax import compat` would ask this function again.
+    # Not `from pods_jax import compat`, which would ask this function again.
     if name == "compat":
-        import pods_jax.compat as part
-    elif name == "export":
-        import pods_jax.export as part
-    elif name == "visual":
-        import pods_jax.visual as part
-    elif name == "viewer":
-        import pods_jax.visual.viewer as part
-    elif name in _MOVED:
+        import pods_jax.compat
+
+        return pods_jax.compat
+    if name == "export":
+        import pods_jax.export
+
+        return pods_jax.export
+    if name == "visual":
+        import pods_jax.visual
+
+        return pods_jax.visual
+    if name == "viewer":
+        from pods_jax.visual import viewer
+
+        return viewer
+    if name in _MOVED:
         raise AttributeError(f"pods_jax.{name} is now pods_jax.{_MOVED[name]}")
-    else:
-        raise AttributeError(f"module 'pods_jax' has no attribute {name!r}")
-    return part
+    raise AttributeError(f"module 'pods_jax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@ Training needs none of it. Pictures, policy files and the doctor know nothing el
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,9 @@ from flax import struct
 from jax.typing import ArrayLike
 
 from pods_jax.checks import InputError
+
+Numbers: TypeAlias = ArrayLike | Sequence[Any]
+"""An array, or nested sequences of numbers."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,15 @@ class Drawing:
 
 
 def make_drawing(
-    points: ArrayLike,
+    points: Numbers,
     segments: Sequence[tuple[int, int]] = (),
     *,
-    slack: ArrayLike = (),
+    slack: Numbers = (),
     cables: Sequence[bool] = (),
     num_handles: int = 0,
-    normals: ArrayLike = (),
-    offsets: ArrayLike = (),
-    target: ArrayLike = (),
+    normals: Numbers = (),
+    offsets: Numbers = (),
+    target: Numbers = (),
 ) -> Drawing:
     """A Drawing of points (N, d) [m], in the plane (d = 2) or in space (d = 3), of which some are joined.
 
@@ -100,6 +104,6 @@ def make_drawing(
     return drawing
 
 
-def _rows(values: ArrayLike, dimension: int, dtype: jnp.dtype) -> jax.Array:
+def _rows(values: Numbers, dimension: int, dtype: jnp.dtype) -> jax.Array:
     """(n, d) the values as vectors; none of them if there are no values."""
     return jnp.asarray(values, dtype) if np.size(values) else jnp.zeros((0, dimension), dtype)

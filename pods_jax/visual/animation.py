@@ -59,7 +59,7 @@ def drawings(env: Environment, states: Any) -> Drawing:
 def trail(drawn: Drawing) -> np.ndarray:
     """(T, d) [m] the mean of the points that no action drives, or of all where it drives them all."""
     free = drawn.points[:, drawn.num_handles :]
-    return (free if free.shape[1] else drawn.points).mean(axis=1)
+    return np.asarray((free if free.shape[1] else drawn.points).mean(axis=1))
 
 
 @jax.jit
@@ -113,7 +113,7 @@ def check_name(path: pathlib.Path) -> None:
         raise InputError(f"out = {str(path)!r}: must name a file that ends in .gif, or in .html for a page")
 
 
-def _place(line: Any, points: np.ndarray) -> None:
+def _place(line: Any, points: jax.Array | np.ndarray) -> None:
     if points.shape[-1] == 3:
         line.set_data_3d(*points.T)
     else:

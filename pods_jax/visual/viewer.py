@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from pods_jax.checks import InputError
 from pods_jax.envs import Drawing, Environment
@@ -143,9 +144,9 @@ def _rollout(env: Environment, trajectory: Trajectory, drawn: Drawing, scene: di
     }
 
 
-def _packed(points: np.ndarray, scene: dict[str, Any]) -> np.ndarray:
+def _packed(points: ArrayLike, scene: dict[str, Any]) -> np.ndarray:
     """Points (..., d) [m] in units of the page, rounded."""
-    return np.round((points - np.array(scene["centre"])) / scene["scale"])
+    return np.round((np.asarray(points) - np.array(scene["centre"])) / scene["scale"])
 
 
 def _encode(values: Any, dtype: str) -> str:
