@@ -15,7 +15,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks, trajopt
-from pods_jax.devices import chunking
+from pods_jax.devices import chunking, sharding
 from pods_jax.envs.environment import Environment, State
 from pods_jax.rollouts import check_actions, flatten_states, replay
 from pods_jax.trajopt import Direction, LineSearchResult, Problem, directions, no_step
@@ -120,7 +120,9 @@ def improve_batch(
     """`improve_trajectory` for many of them, leaves (k, ...), as fast as the device can.
 
     Directions, whose matrices are large, are found for as many at once as caches hold, or for chunk_size of them if
-    that is not 0; line searches, each as long as its slowest, for more of them: see `chunking.at_once`.
+    that is not 0; line searches, each as long as its slowest, for more of them: see `chunking.at_once`. Several
+    devices share the rollouts, and chunk_size is for each of them. Raises InputError as `improve` does, and if the
+    rollouts cannot be shared equally.
     """
     _check(damping)
     checks.integer("chunk_size", chunk_size, at_least=0)
@@ -194,20 +196,24 @@ def _improve_batch(
     first = jax.tree.map(lambda leaf: leaf[0], (states, trajectories))
     method = directions.choose(method, trajectory_problem(env, *first)[0])
 
-    def find(pair):
-        problem, _ = trajectory_problem(env, *pair)
-        return _direction(problem, method, damping)
+    def improve_share(shared, rollouts):
+        env, damping = shared
 
-    def search(triple):
-        state, trajectory, direction = triple
-        problem, unravel = trajectory_problem(env, state, trajectory)
-        value = jnp.sum(trajectory.reward)
-        return _improvement((direction, _line_search(problem, direction, -value)), unravel, value, method)
+        def find(pair):
+            return _direction(trajectory_problem(env, *pair)[0], method, damping)
 
-    horizon, num_actions = trajectories.action.shape[1:]
-    size = horizon * num_actions if method in directions.DENSE else env.state_size
-    found = chunking.in_chunks(find, (states, trajectories), size**2, chunk_size)
-    return chunking.in_chunks(search, (states, trajectories, found), 1)
+        def search(triple):
+            state, trajectory, direction = triple
+            problem, unravel = trajectory_problem(env, state, trajectory)
+            value = jnp.sum(trajectory.reward)
+            return _improvement((direction, _line_search(problem, direction, -value)), unravel, value, method)
+
+        horizon, num_actions = rollouts[1].action.shape[1:]
+        size = horizon * num_actions if method in directions.DENSE else env.state_size
+        found = chunking.in_chunks(find, rollouts, size**2, chunk_size)
+        return chunking.in_chunks(search, (*rollouts, found), 1)
+
+    return sharding.shard_map_rollouts(improve_share)((env, damping), (states, trajectories))
 
 
 def _improve_once(problem: Problem, method: str, damping: float | jax.Array, best: LineSearchResult) -> Searched:

@@ -1,9 +1,10 @@
 """Trajectories of an environment: by a policy, and by given actions.
 
-Everything here is written for one trajectory and compiled; use `jax.vmap` for a batch.
+Everything here is compiled and written for one trajectory, except for `rollout_batch`; use `jax.vmap` for a batch.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
+from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
 from pods_jax.types import Policy, Trajectory
 
@@ -24,6 +26,14 @@ def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
     check_environment(env)
     check_policy(policy)
     return _rollout(env, as_pytree(policy), state)
+
+
+def rollout_batch(env: Environment, policy: Policy, states: Any) -> Trajectory:
+    """`rollout` from many initial states, leaves (k, ...), which devices share if there are several.
+
+    Raises InputError if they cannot be shared equally.
+    """
+    return _rollout_batch(env, as_pytree(policy), states)
 
 
 @jax.jit
@@ -74,6 +84,14 @@ def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
         return _transition(env, state, policy(env.observe(state)))
 
     return _weighted(env, jax.lax.scan(advance, state, length=env.horizon)[1])
+
+
+@jax.jit
+def _rollout_batch(env: Environment, policy: Policy, states: Any) -> Trajectory:
+    def roll_out(shared, states):
+        return jax.vmap(partial(_rollout, *shared))(states)
+
+    return sharding.shard_map_rollouts(roll_out)((env, policy), states)
 
 
 def _weighted(env: Environment, trajectory: Trajectory) -> Trajectory:

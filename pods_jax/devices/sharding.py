@@ -40,8 +40,9 @@ def on(devices: Sequence[jax.Device]) -> Iterator[None]:
 
 
 def num_devices() -> int:
-    """Among how many devices rollouts are divided here."""
-    return int(jax.sharding.get_abstract_mesh().shape.get(AXIS, 1))
+    """Among how many devices rollouts are divided here; 1 inside of `shard_map_rollouts`, where they are already."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if AXIS in mesh.manual_axes else int(mesh.shape.get(AXIS, 1))
 
 
 def check(setting: str, count: int) -> None:
@@ -53,11 +54,20 @@ def check(setting: str, count: int) -> None:
 
 
 def shard_map_rollouts(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """(shared, rollouts) -> results, each device with its part of the rollouts, leaves (k, ...), and of results."""
+    """(shared, rollouts) -> results, each device with its part of the rollouts, leaves (k, ...), and of results.
+
+    Calls may be nested: what is divided already is not divided again. Raises InputError if k cannot be divided.
+    """
     if num_devices() == 1:
         return function
     shares = PartitionSpec(AXIS)
-    return jax.shard_map(function, in_specs=(PartitionSpec(), shares), out_specs=shares, check_vma=False)
+    divided = jax.shard_map(function, in_specs=(PartitionSpec(), shares), out_specs=shares, check_vma=False)
+
+    def checked(shared: Any, rollouts: Any) -> Any:
+        check("number of rollouts", jax.tree.leaves(rollouts)[0].shape[0])
+        return divided(shared, rollouts)
+
+    return checked
 
 
 def constrain_sharded(tree: Any) -> Any:
