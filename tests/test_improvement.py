@@ -6,6 +6,7 @@ import pytest
 
 from pods_jax import InputError, envs, improve, improve_batch, replay
 from pods_jax.devices import chunking
+from pods_jax.improvement import improve_trajectory
 from pods_jax.rollouts import flatten_states
 from pods_jax.trajopt import DIRECTIONS, WITHOUT_FEEDBACK
 
@@ -126,3 +127,21 @@ def test_an_unknown_method_is_refused_with_the_closest_name(env, state, actions)
 def test_a_bad_number_of_steps_is_refused(env, state, actions, num_steps):
     with pytest.raises(InputError, match="num_steps"):
         improve(env, state, actions, num_steps=num_steps)
+
+
+@pytest.mark.parametrize("damping", [-1e-9, float("nan"), float("inf"), True])
+def test_a_damping_that_is_not_allowed_is_refused(env, state, actions, damping):
+    played = replay(env, state, actions)
+    batch = jax.tree.map(lambda leaf: leaf[None], (state, played))
+    with pytest.raises(InputError, match=r"damping = .*: must be a finite number, at least 0"):
+        improve(env, state, actions, damping=damping)
+    with pytest.raises(InputError, match="damping"):
+        improve_batch(env, *batch, damping=damping)
+
+
+@pytest.mark.parametrize("shape", [(HORIZON,), (1, HORIZON, 1), (HORIZON, 2)])
+def test_actions_of_another_shape_are_refused(env, state, actions, shape):
+    with pytest.raises(InputError, match=r"actions have shape .*: must have shape \(T, 1\)"):
+        improve(env, state, jnp.zeros(shape))
+    with pytest.raises(InputError, match="actions have shape"):
+        improve_trajectory(env, state, replay(env, state, actions).replace(action=jnp.zeros(shape)))
