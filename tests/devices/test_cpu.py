@@ -11,7 +11,12 @@ from pods_jax import InputError
 from pods_jax.devices import cpu
 from tests.faults import processes
 
-LOOK = "import sys, jax; from pods_jax import cores; cores.as_devices(int(sys.argv[1])); print(len(jax.devices()))"
+LOOK = """
+import sys, jax
+from pods_jax.devices import cpu
+cpu.as_devices(int(sys.argv[1]))
+print(len(jax.devices()))
+"""
 UNDECIDED = {
     name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
 } | {"JAX_PLATFORMS": "cpu"}

@@ -216,7 +216,14 @@ FAULTS = (
     ),
     Fault(50, "compiling again", tested_by=("test_the_epoch_is_traced_once_whatever_the_number_of_epochs",)),
     Fault(51, "out of memory", tested_by=("test_too_little_memory_names_the_settings",)),
-    Fault(52, "a key used twice", tested_by=("test_no_key_is_used_twice", "test_the_bed_is_not_what_training_draws")),
+    Fault(
+        52,
+        "a key used twice",
+        tested_by=(
+            "test_no_key_is_used_twice",
+            "test_held_out_states_are_not_what_training_draws",
+        ),
+    ),
     Fault(53, "physics", tested_by=("test_free_fall_is_exact", "test_hanging_at_rest_is_a_fixed_point")),
     Fault(54, "learning", tested_by=("test_the_policy_gets_better",)),
     Fault(55, "a damaged policy.safetensors", reason="policies are not exported yet; checkpoints are what is read"),
