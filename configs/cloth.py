@@ -3,30 +3,26 @@
 python scripts/train.py --config=configs/cloth.py --workdir=runs/cloth_3d
 """
 
-import dataclasses
-
 from ml_collections import config_dict
 
-from pods_jax.algorithms.pods import algorithm
+from pods_jax.runs.configuration import default_config
 
 
 def get_config() -> config_dict.ConfigDict:
-    settings = algorithm.Config(
-        method="gauss_newton",
-        regression="improved_states",
-        batch_size=24,
-        guard_size=0,
-        learning_rate=3e-3,
-        minibatch_size=0,
-    )
+    settings = {
+        "batch_size": 24,
+        "improvement": {"method": "gauss_newton"},
+        "regression": {"states": "improved", "gradient_steps": 50, "minibatch_size": 0},
+        "optimizer": {"learning_rate": 3e-3},
+        "guard": {"size": 0},
+    }
     return config_dict.ConfigDict(
-        {
-            "env": {"name": "cloth_3d", "task": "lay", "horizon": 60, "terminal_only": False},
-            "algorithm": {"name": "pods", **dataclasses.asdict(settings)},
-            "seed": 0,
-            "num_epochs": 16,
-            "evaluate_every": 2,
-            "num_test_rollouts": 50,
-            "search_optimum": False,  # it would take hours
-        }
+        default_config(
+            env={"name": "cloth_3d", "task": "lay", "horizon": 60},
+            settings=settings,
+            num_epochs=16,
+            evaluate_every=2,
+            num_test_rollouts=50,
+            search_optimum=False,  # it would take hours
+        )
     )

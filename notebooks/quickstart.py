@@ -44,7 +44,7 @@ from pods_jax.visual import figures, viewer
 # %%
 env = envs.make("pendulum_2d", task="stop")
 heldout = make_heldout_set(env, 10 if SMALL else 200)  # states that training never sees, with their best returns
-algorithm = algorithms.make("pods", env, batch_size=8 if SMALL else 400, guard_size=4 if SMALL else 200)
+algorithm = algorithms.make("pods", env, batch_size=8 if SMALL else 400, guard={"size": 4 if SMALL else 200})
 
 # %% [markdown]
 # Forty epochs: simulate, improve each trajectory by a second-order step, fit the network to what that teaches. The

@@ -67,7 +67,7 @@ env = make_payload(
 )
 
 # %%
-algorithm = algorithms.make("pods", env, batch_size=4 if SMALL else 200, guard_size=2 if SMALL else 100)
+algorithm = algorithms.make("pods", env, batch_size=4 if SMALL else 200, guard={"size": 2 if SMALL else 100})
 train_state, history = pods_jax.train(algorithm, jax.random.key(0), 1 if SMALL else 30, announce=print)
 states = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 5))
 policy = algorithm.policy(train_state)

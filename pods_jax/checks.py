@@ -32,14 +32,24 @@ class InputError(ValueError):
         self.field, self.value, self.allowed = field, value, allowed
 
 
-def number(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> float:
     """Returns `value` as a finite float, or raises InputError if it is not one or is out of range."""
-    allowed = "must be a finite number" + _range_text(above, at_least)
+    upper = "" if at_most is None else f", at most {at_most:g}"
+    allowed = f"must be a finite number{_range_text(above, at_least)}{upper}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise InputError(name, value, allowed)
-    if (above is not None and value <= above) or (at_least is not None and value < at_least):
+    number = float(value)
+    too_small = (above is not None and number <= above) or (at_least is not None and number < at_least)
+    if too_small or (at_most is not None and number > at_most):
         raise InputError(name, value, allowed)
-    return float(value)
+    return number
 
 
 def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from pods_jax import checks
 from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
-from pods_jax.types import Policy, Trajectory
+from pods_jax.types import Key, Policy, Trajectory
 
 
 def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
@@ -45,6 +45,16 @@ def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
         return _transition(env, state, action)
 
     return _weighted(env, jax.lax.scan(advance, state, actions)[1])
+
+
+def sample_states(env: Environment, key: Key, count: int) -> Any:
+    """`count` random initial states, leaves (count, ...); the key is consumed."""
+    return jax.vmap(env.reset)(jax.random.split(key, count))
+
+
+def healthy_mean(values: jax.Array, healthy: jax.Array) -> jax.Array:
+    """() the mean of values (k,) over the rollouts that are healthy (k,), 0 if none is."""
+    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
 
 
 def step_starts(state: Any, states: Any) -> Any:

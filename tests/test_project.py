@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The floors of the house, one row each: a module imports strictly lower floors and its own folder.
 FLOORS = (
     ("checks", "types", "thresholds"),
-    ("linalg", "devices"),
+    ("linalg", "devices", "settings"),
     ("sim", "trajopt", "storage"),
     ("envs",),
     ("rollouts",),

@@ -4,12 +4,17 @@ from pods_jax import algorithms
 from pods_jax.runs import configuration
 
 TINY = {
-    "pods": {"batch_size": 8, "guard_size": 4, "gradient_steps": 4, "minibatch_size": 16},
+    "pods": {"batch_size": 8, "guard": {"size": 4}, "regression": {"gradient_steps": 4, "minibatch_size": 16}},
     "bptt": {"batch_size": 8, "minibatch_size": 4},
-    "gps": {"batch_size": 4, "gradient_steps": 4, "minibatch_size": 16},
-    "ppo": {"batch_size": 8, "num_minibatches": 2},
-    "sac": {"batch_size": 4, "gradient_steps": 8, "minibatch_size": 16, "buffer_size": 100},
-    "shac": {"batch_size": 8, "minibatch_size": 4, "window": 3, "critic_sizes": (8,), "critic_steps": 2},
+    "gps": {"batch_size": 4, "regression": {"gradient_steps": 4, "minibatch_size": 16}},
+    "ppo": {"batch_size": 8, "optimizer": {"num_minibatches": 2}},
+    "sac": {"batch_size": 4, "optimizer": {"gradient_steps": 8, "minibatch_size": 16, "buffer_size": 100}},
+    "shac": {
+        "batch_size": 8,
+        "minibatch_size": 4,
+        "window": 3,
+        "critic": {"hidden_sizes": (8,), "gradient_steps": 2},
+    },
 }
 """Of each algorithm of the registry; one that is missing here takes its defaults."""
 

@@ -1,7 +1,7 @@
 """The registry of algorithms."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from pods_jax.algorithms import bptt, gps, pods, shac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.model_free import ppo, sac
 from pods_jax.envs.environment import Environment
+from pods_jax.settings import changed
 
 _MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}
 
@@ -23,8 +24,9 @@ def register(
 ) -> None:
     """Adds an algorithm of your own, which `make`, configurations and commands then know like ours.
 
-    Config: its settings, a frozen dataclass with a default for each field. make: (environment, Config) -> Algorithm,
-    which raises InputError naming a setting that is not allowed. replace: whether it may take the place of one that
+    Config: its settings, a frozen dataclass with a default for each field, described by `pods_jax.settings.setting`.
+    make: (environment, Config) -> Algorithm, which raises InputError naming a setting that is not allowed, where
+    ranges do not say it all. replace: whether it may take the place of one that
     has this name. Raises InputError where one of these is something else.
     """
     if not isinstance(name, str) or not name:
@@ -50,18 +52,30 @@ def names() -> tuple[str, ...]:
 
 def settings(name: str) -> dict[str, Any]:
     """The settings of the algorithm `name` with their defaults."""
-    return dataclasses.asdict(_find(name)[0]())
+    return dataclasses.asdict(config_of(name)())
+
+
+def config_of(name: str) -> Any:
+    """The dataclass of the settings of the algorithm `name`; see `pods_jax.settings`."""
+    return _find(name)[0]
+
+
+def moved(name: str) -> Mapping[str, str]:
+    """Former names of settings of the algorithm `name`, and where they are now."""
+    return getattr(config_of(name), "MOVED", {})
 
 
 def make(name: str, env: Environment, **overrides: Any) -> Algorithm:
-    """The algorithm `name` for an environment, e.g. `make("pods", env, batch_size=500)`.
+    """The algorithm `name` for an environment, e.g. `make("pods", env, batch_size=500, guard={"size": 100})`.
 
     Raises InputError for an unknown name or setting (with the closest valid one) or a value that is not allowed.
     """
-    Config, make_algorithm = _find(name)
-    for field in overrides:
-        checks.choice("algorithm setting", field, settings(name))
-    algorithm = make_algorithm(env, Config(**overrides))
+    return from_config(name, env, changed(config_of(name)(), overrides, "algorithm", moved(name)))
+
+
+def from_config(name: str, env: Environment, config: Any) -> Algorithm:
+    """The algorithm `name` with settings that are an instance of its dataclass. Raises InputError as `make`."""
+    algorithm = _find(name)[1](env, config)
     if not isinstance(algorithm, Algorithm):
         raise checks.InputError(f"algorithm {name!r}", algorithm, "its make function must return an Algorithm")
     return dataclasses.replace(algorithm, init=jax.jit(algorithm.init))  # it rolls out, too
@@ -83,4 +97,14 @@ def _find(name: str) -> tuple[Any, Callable[[Environment, Any], Algorithm]]:
     return _MODULES[name].Config, _MODULES[name].make
 
 
-__all__ = ["Algorithm", "make", "names", "register", "settings", "unregister"]
+__all__ = [
+    "Algorithm",
+    "config_of",
+    "from_config",
+    "make",
+    "moved",
+    "names",
+    "register",
+    "settings",
+    "unregister",
+]

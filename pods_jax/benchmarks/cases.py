@@ -111,7 +111,7 @@ def improve(env: Environment, batch: int, beside: str) -> dict[str, Program]:
 def epoch(env: Environment, batch: int, beside: str) -> dict[str, Program]:
     """One epoch of PODS with its default settings: improvement, regression, guard."""
     del beside  # the textbook has no epochs
-    algorithm = algorithms.make("pods", env, batch_size=batch, guard_size=min(200, batch))
+    algorithm = algorithms.make("pods", env, batch_size=batch, guard={"size": min(200, batch)})
     return {OURS: Program(algorithm.update, (jax.jit(algorithm.init)(jax.random.key(0)),))}
 
 

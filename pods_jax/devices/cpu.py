@@ -14,7 +14,7 @@ def as_devices(count: int = 0) -> None:
     """Makes jax see the processor as `count` devices, 0: one for each core, before it first looks for devices.
 
     XLA divides a loop over rollouts among its threads only where the loop is long. Those of small systems never are:
-    4000 pendulums are simulated as fast by one core as by two. As devices, cores have rollouts of their own. No more
+    one core simulates thousands of pendulums as fast as two. As devices, cores have rollouts of their own. No more
     devices are made than there are cores. What is chosen already, by XLA_FLAGS or JAX_NUM_CPU_DEVICES, stays, and so
     does what jax has found if it has looked. Raises InputError on a negative count.
     """

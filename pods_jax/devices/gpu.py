@@ -16,7 +16,6 @@ def keep_loops_on_device() -> None:
 
     A step in time is a loop whose end depends on its numbers. XLA leaves such a loop to the processor, which waits
     for the GPU after each pass to hear whether there is another; as parts of CUDA graphs, loops run on the GPU alone.
-    That takes a step of 4000 two-dimensional pendulums on an H100 from 147 to 63 microseconds.
     """
     chosen = os.environ.get("XLA_FLAGS", "")
     if COMMAND_BUFFERS not in chosen and _can_use_gpus():

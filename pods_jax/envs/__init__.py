@@ -9,6 +9,7 @@ from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.envs.from_step import from_step
 from pods_jax.envs.payload import Payload, Weights, make_payload, make_weights
+from pods_jax.settings import changed
 
 _MODULES = {
     "pendulum_2d": pendulum_2d,
@@ -32,8 +33,12 @@ def tasks(name: str) -> tuple[str, ...]:
 
 def settings(name: str) -> dict[str, Any]:
     """The settings of the environment `name` that `make` can override, with their defaults."""
-    defaults = dataclasses.asdict(_MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS)
-    return {"terminal_only": False, **defaults}
+    return {"terminal_only": False, **dataclasses.asdict(settings_of(name))}
+
+
+def settings_of(name: str) -> Any:
+    """The settings of the environment `name` as the dataclass that describes them; see `pods_jax.settings`."""
+    return _MODULES[checks.choice("env.name", name, _MODULES)].SETTINGS
 
 
 def make(name: str, task: str | None = None, *, terminal_only: bool = False, **changes: Any) -> Environment:
@@ -45,9 +50,7 @@ def make(name: str, task: str | None = None, *, terminal_only: bool = False, **c
     """
     module = _MODULES[checks.choice("env.name", name, _MODULES)]
     task = tasks(name)[0] if task is None else checks.choice("env.task", task, tasks(name))
-    for field in changes:
-        checks.choice("environment setting", field, settings(name))
-    env = module.make(task, dataclasses.replace(module.SETTINGS, **changes))
+    env = module.make(task, changed(module.SETTINGS, changes, "env"))
     return env.replace(terminal_only=checks.boolean("env.terminal_only", terminal_only))
 
 
@@ -66,5 +69,6 @@ __all__ = [
     "make_weights",
     "names",
     "settings",
+    "settings_of",
     "tasks",
 ]

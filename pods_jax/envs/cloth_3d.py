@@ -8,6 +8,7 @@ import numpy as np
 from pods_jax import checks, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
+from pods_jax.settings import setting
 
 TASKS = (payload.LAY,)
 
@@ -16,27 +17,31 @@ TASKS = (payload.LAY,)
 class Settings:
     """Physics and task; every number is ours, none is given by the paper."""
 
-    rows: int = 7  # points along the sheet
-    columns: int = 4  # points across
-    held: tuple[tuple[int, int], ...] = ((0, 0), (0, 3))  # (row, column) of the corners that handles hold
-    horizon: int = 60  # [steps]
-    time_step: float = 1 / 30  # [s]
-    spacing: float = 0.1  # [m] between neighbours
-    material: tuple[float, float, float, float] = (0.02, 300.0, 0.5, 0.02)  # mass, stiffness, damping, drag: SHEET
-    friction: float = 0.5  # between cloth and table
-    action_limit: float = 1.5  # [m/s] for each handle coordinate
-    initial_speed: float = 0.5  # [m/s], of the sheet as a whole
-    initial_displacement: float = 0.1  # [m]
-    weights: tuple[float, float, float, float] = (1.0, 1.0, 0.05, 0.02)  # w_p, w_x, w_v, w_a of Eq. 15
+    rows: int = setting(7, "points along the sheet", at_least=2)
+    columns: int = setting(4, "points across", at_least=2)
+    held: tuple[tuple[int, int], ...] = setting(((0, 0), (0, 3)), "(row, column) of each corner that a handle holds")
+    horizon: int = setting(60, "time steps of an episode", unit="steps", at_least=1)
+    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
+    spacing: float = setting(0.1, "between neighbours", unit="m", above=0.0)
+    material: tuple[float, float, float, float] = setting(
+        (0.02, 300.0, 0.5, 0.02),
+        "mass of each point, stiffness and damping of springs between neighbours, drag of each point in air",
+        unit="kg, N/m, N s/m, N s/m",
+        at_least=0.0,
+    )
+    friction: float = setting(0.5, "coefficient between cloth and table", at_least=0.0)
+    action_limit: float = setting(1.5, "of each handle coordinate", unit="m/s", above=0.0)
+    initial_speed: float = setting(0.5, "largest speed of the sheet at the start", unit="m/s", at_least=0.0)
+    initial_displacement: float = setting(0.1, "largest displacement at the start", unit="m", at_least=0.0)
+    weights: tuple[float, float, float, float] = setting(
+        (1.0, 1.0, 0.05, 0.02), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
+    )
 
 
 SETTINGS = Settings()
 
-SHEET = ("mass", "stiffness", "damping", "drag")
-"""The material: of each point [kg], of springs between neighbours [N/m] and along them [N s/m], of each point in air
-[N s/m]. Shear and bending springs have the shares below of the stiffness."""
-
 SHEAR, BENDING = 0.3, 0.03
+"""Shares of the stiffness, and of the damping, that shear and bending springs have."""
 
 CLEARANCE = 0.1
 """[m] between the hanging sheet and the table at the start."""
@@ -44,10 +49,8 @@ CLEARANCE = 0.1
 
 def make(task: str, settings: Settings) -> Environment:
     """The environment `cloth_3d`: observation (162,), action (6,) for the default sheet of 7 x 4 points."""
-    rows = checks.integer("rows", settings.rows, at_least=2)
-    columns = checks.integer("columns", settings.columns, at_least=2)
-    spacing = checks.number("spacing", settings.spacing, above=0.0)
-    mass, stiffness, damping, drag = checks.array("material", settings.material, (4,), at_least=0.0)
+    rows, columns, spacing = settings.rows, settings.columns, settings.spacing
+    mass, stiffness, damping, drag = settings.material
     held = _check_held(settings.held, rows, columns)
     number = _numbering(rows, columns, held)
     flat = np.zeros((rows * columns, 3))  # the target: row 0 along y = 0, the others towards -y

@@ -144,8 +144,8 @@ def reset(payload: Payload, key: Key) -> sim.State:
 def within_unit_ball(key: Key, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
     """(n, 1) uniform in [-1, 1] or (n, 2) uniform in the unit disc; the key is consumed.
 
-    `jax.random.ball` does this for any dimension, by rejection in a loop that takes 3 s to compile, in every program
-    that draws initial states.
+    `jax.random.ball` does this for any dimension, by rejection in a loop that takes seconds to compile, in every
+    program that draws initial states.
     """
     unit = jax.random.uniform(key, shape, dtype, -1.0, 1.0)
     if shape[1] == 1:

@@ -9,6 +9,7 @@ import numpy as np
 from pods_jax import checks, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
+from pods_jax.settings import setting
 
 TASKS = payload.TASKS
 
@@ -17,17 +18,21 @@ TASKS = payload.TASKS
 class Settings:
     """Physics and task; every number is ours, none is given by the paper."""
 
-    horizon: int = 50  # [steps]
-    time_step: float = 1 / 30  # [s]
-    mass: float = 0.25  # [kg] of each of the four points
-    side: float = 0.3  # [m] of the box
-    handle_distance: float = 0.6  # [m]
-    cable_length: float = 0.5  # [m]
-    stiffness: float = 5e3  # [N/m] of cables and box
-    action_limit: float = 3.0  # [m/s] for each handle
-    initial_speed: float = 3.0  # [m/s], of the box as a whole
-    initial_displacement: float = 0.5  # [m], task stop_at_origin only
-    weights: tuple[float, float, float, float] = (5.0, 1.25, 0.25, 0.1)  # w_p, w_x, w_v, w_a of Eq. 15
+    horizon: int = setting(50, "time steps of an episode", unit="steps", at_least=1)
+    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
+    mass: float = setting(0.25, "of each of the four points", unit="kg", above=0.0)
+    side: float = setting(0.3, "of the box", unit="m", above=0.0)
+    handle_distance: float = setting(0.6, "between the handles at their origin", unit="m", above=0.0)
+    cable_length: float = setting(0.5, "of each cable at rest", unit="m", above=0.0)
+    stiffness: float = setting(5e3, "of cables and box", unit="N/m", above=0.0)
+    action_limit: float = setting(3.0, "of each handle", unit="m/s", above=0.0)
+    initial_speed: float = setting(3.0, "largest speed of the box at the start", unit="m/s", at_least=0.0)
+    initial_displacement: float = setting(
+        0.5, "largest displacement of the handles at the start, task stop_at_origin", unit="m", at_least=0.0
+    )
+    weights: tuple[float, float, float, float] = setting(
+        (5.0, 1.25, 0.25, 0.1), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
+    )
 
 
 SETTINGS = Settings()
@@ -35,9 +40,7 @@ SETTINGS = Settings()
 
 def make(task: str, settings: Settings) -> Environment:
     """The environment `payload_2d`: observation (18,), action (2,)."""
-    side = checks.number("side", settings.side, above=0.0)
-    distance = checks.number("handle_distance", settings.handle_distance, above=0.0)
-    length = checks.number("cable_length", settings.cable_length, above=0.0)
+    side, distance, length = settings.side, settings.handle_distance, settings.cable_length
     reach = (distance - side) / 2
     if abs(reach) >= length:
         raise checks.InputError(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, sim
+from pods_jax import sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
+from pods_jax.settings import setting
 
 TASKS = payload.TASKS
 
@@ -16,17 +17,23 @@ TASKS = payload.TASKS
 class Settings:
     """Physics and task; every number is ours, none is given by the paper."""
 
-    num_points: int = 5  # free points
-    second_handle: bool = False  # at the far end, at the same height
-    horizon: int = 50  # [steps]
-    time_step: float = 1 / 30  # [s]
-    mass: float = 0.2  # [kg] of each point
-    link_length: float = 0.2  # [m] at rest
-    stiffness: float = 2e3  # [N/m]
-    action_limit: float = 3.0  # [m/s] for each handle coordinate
-    initial_speed: float = 1.5  # [m/s], of the rope as a whole, and of its end against its beginning
-    initial_displacement: float = 0.5  # [m], task stop_at_origin only
-    weights: tuple[float, float, float, float] = (5.0, 1.0, 0.2, 0.1)  # w_p, w_x, w_v, w_a of Eq. 15
+    num_points: int = setting(5, "free points", at_least=1)
+    second_handle: bool = setting(False, "whether a second handle holds the far end, at the same height")
+    horizon: int = setting(50, "time steps of an episode", unit="steps", at_least=1)
+    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
+    mass: float = setting(0.2, "of each point", unit="kg", above=0.0)
+    link_length: float = setting(0.2, "of each link at rest", unit="m", above=0.0)
+    stiffness: float = setting(2e3, "of each link", unit="N/m", above=0.0)
+    action_limit: float = setting(3.0, "of each handle coordinate", unit="m/s", above=0.0)
+    initial_speed: float = setting(
+        1.5, "largest speed of the rope at the start, and of its end against its beginning", unit="m/s", at_least=0.0
+    )
+    initial_displacement: float = setting(
+        0.5, "largest displacement of the handles at the start, task stop_at_origin", unit="m", at_least=0.0
+    )
+    weights: tuple[float, float, float, float] = setting(
+        (5.0, 1.0, 0.2, 0.1), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
+    )
 
 
 SETTINGS = Settings()
@@ -37,10 +44,9 @@ SPAN = 0.6
 
 def make(task: str, settings: Settings) -> Environment:
     """The environment `rope_3d`: observation (3 H + 6 P,), action (3 H,), for P points and H handles."""
-    count = checks.integer("num_points", settings.num_points, at_least=1)
-    length = checks.number("link_length", settings.link_length, above=0.0)
+    count, length = settings.num_points, settings.link_length
     ends = [np.zeros(3)]
-    if checks.boolean("second_handle", settings.second_handle):
+    if settings.second_handle:
         ends.append(np.array([SPAN * (count + 1) * length, 0.0, 0.0]))
     springs = [
         sim.Spring(first, second, settings.stiffness, length)

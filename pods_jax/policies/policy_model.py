@@ -1,14 +1,11 @@
-"""What algorithms have in common: the policy that they train, from the same first weights, and what they check."""
+"""The policy of an environment: a network, as functions of its parameters."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
 
-from pods_jax import checks
 from pods_jax.envs.environment import Environment, State
 from pods_jax.policies.network import PolicyNetwork
 from pods_jax.rollouts import rollout
@@ -30,7 +27,7 @@ class PolicyModel:
         return params, first, second
 
     def apply(self, params: Any, observation: jax.Array) -> jax.Array:
-        """(..., A) the actions of the network."""
+        """(..., A) the actions of the network for observations (..., O), in action units."""
         actions: Any = self.network.apply(params, observation, self.env.action_limit)
         return actions
 
@@ -39,14 +36,15 @@ class PolicyModel:
         return jax.tree_util.Partial(self.apply, params)
 
     def returns(self, params: Any, states: State) -> jax.Array:
-        """(k,) the returns of a policy from initial states, leaves (k, ...)."""
+        """(k,) the returns of the policy from initial states, leaves (k, ...)."""
         trajectories = jax.vmap(lambda state: rollout(self.env, self.policy(params), state))(states)
         return jnp.sum(trajectories.reward, axis=-1)
 
     def loss(self, params: Any, states: State) -> tuple[jax.Array, jax.Array]:
         """() the mean cost of rollouts from initial states, leaves (k, ...), and () how many are unhealthy.
 
-        To be differentiated by the parameters (Eq. 3): `jax.checkpoint` keeps one state per step for the way back.
+        It is to be differentiated by the parameters (Eq. 3): `jax.checkpoint` keeps one state per step for the way
+        back and computes the rest again.
         """
         costs, healthy = jax.vmap(lambda state: self._cost(params, state))(states)
         return jnp.mean(costs), jnp.sum(~healthy)
@@ -66,66 +64,6 @@ class PolicyModel:
         return -jnp.sum(rewards), jnp.all(healthy)
 
 
-@struct.dataclass
-class Descent:
-    """Parameters under gradient descent."""
-
-    params: Any
-    optimizer_state: Any
-    num_steps: jax.Array  # () int32, gradient steps taken so far
-
-
 def make_policy_model(env: Environment, hidden_sizes: tuple[int, ...]) -> PolicyModel:
     """The policy network with such hidden layers for an environment."""
     return PolicyModel(env, PolicyNetwork(hidden_sizes, env.action_size))
-
-
-def init_descent(optimizer: optax.GradientTransformation, params: Any) -> Descent:
-    """Nothing descended yet."""
-    return Descent(params, optimizer.init(params), jnp.asarray(0, jnp.int32))
-
-
-def descend(
-    optimizer: optax.GradientTransformation, descent: Descent, gradient: Any, learning_rate: jax.Array
-) -> Descent:
-    """One step; a gradient that is not finite changes the parameters by nothing."""
-    finite = jnp.isfinite(optax.tree.norm(gradient))
-    updates, optimizer_state = optimizer.update(gradient, descent.optimizer_state, descent.params)
-    params = jax.tree.map(lambda leaf, update: leaf - learning_rate * update, descent.params, updates)
-    moved = Descent(params, optimizer_state, descent.num_steps + 1)
-    kept = Descent(descent.params, descent.optimizer_state, descent.num_steps + 1)
-    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, kept)
-
-
-def clipped_adam(largest_norm: float) -> optax.GradientTransformation:
-    """Adam's direction for a gradient whose norm is clipped first."""
-    return optax.chain(optax.clip_by_global_norm(largest_norm), optax.scale_by_adam())
-
-
-def decayed_rate(learning_rate: float, epochs: jax.Array, halved_after: float) -> jax.Array:
-    """() the learning rate after so many epochs: it falls as 1 / (1 + epochs / halved_after), or not, for 0."""
-    return learning_rate / (1 + epochs / halved_after) if halved_after else jnp.full_like(epochs, learning_rate)
-
-
-def sample_states(env: Environment, key: Key, count: int) -> State:
-    """`count` random initial states, leaves (count, ...); the key is consumed."""
-    return jax.vmap(env.reset)(jax.random.split(key, count))
-
-
-def check_counts(config: Any, *names: str, at_least: int = 1) -> None:
-    """Raises InputError unless these settings are whole numbers that large."""
-    for name in names:
-        checks.integer(f"algorithm.{name}", getattr(config, name), at_least=at_least)
-
-
-def check_share(name: str, value: Any) -> None:
-    """Raises InputError unless the setting is a number in [0, 1]."""
-    if checks.number(f"algorithm.{name}", value, at_least=0.0) > 1:
-        raise checks.InputError(f"algorithm.{name}", value, "must be at most 1")
-
-
-def whole_minibatches(config: Any) -> dict[str, int]:
-    """`batch_size` rounded down to whole minibatches, and `minibatch_size` not above it, both checked."""
-    check_counts(config, "batch_size", "minibatch_size")
-    size = min(config.minibatch_size, config.batch_size)
-    return {"batch_size": config.batch_size // size * size, "minibatch_size": size}

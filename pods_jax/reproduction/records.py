@@ -17,6 +17,7 @@ import numpy as np
 
 from pods_jax import algorithms, envs
 from pods_jax.runs import metrics_log
+from pods_jax.runs.configuration import merged
 from pods_jax.runs.workdir import Workdir
 from pods_jax.visual.curves import Record
 
@@ -93,12 +94,8 @@ def find(records: Sequence[Record], variant: str, config: Mapping[str, Any]) -> 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with its defaults written out, in JSON: a default that changes makes it another one."""
     env, algorithm = config["env"], config["algorithm"]
-    full = {
-        **config,
-        "env": envs.settings(env["name"]) | env,
-        "algorithm": algorithms.settings(algorithm["name"]) | algorithm,
-    }
-    return dict(_plain(full))
+    known = {"env": envs.settings(env["name"]), "algorithm": algorithms.settings(algorithm["name"])}
+    return dict(_plain(merged(known, config)))
 
 
 def write_csv(path: pathlib.Path, records: Sequence[Record]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pods_jax import algorithms, checks, envs
 from pods_jax.reproduction import tuning
+from pods_jax.runs.configuration import merged
 
 Row = tuple[str, str]
 """An environment and a task."""
@@ -18,18 +19,21 @@ Row = tuple[str, str]
 OURS = "PODS 500"
 """The variant with which all others are compared."""
 
-POLISHED = "PODS polished"
+FINE_TUNED = "PODS fine-tuned"
 """The same, until the gradient of the return takes over."""
 
 AS_PRINTED = ("first order", "Algorithm 1")
 """Variants of the paper's algorithm."""
 
+NO_GUARD = {"guard": {"size": 0}}
+"""Every fitted policy is taken, as in the paper."""
+
 VARIANTS: dict[str, dict[str, Any]] = {
     OURS: {"name": "pods", "batch_size": 500},
-    "PODS 4000": {"name": "pods", "batch_size": 4000, "chunk_size": 500},
-    POLISHED: {"name": "pods", "batch_size": 500},
-    "first order": {"name": "pods", "batch_size": 500, "method": "first_order", "guard_size": 0},
-    "Algorithm 1": {"name": "pods", "batch_size": 500, "regression": "improved_states", "guard_size": 0},
+    "PODS 4000": {"name": "pods", "batch_size": 4000, "improvement": {"chunk_size": 500}},
+    FINE_TUNED: {"name": "pods", "batch_size": 500},
+    "first order": {"name": "pods", "batch_size": 500, "improvement": {"method": "first_order"}, **NO_GUARD},
+    "Algorithm 1": merged({"name": "pods", "batch_size": 500, **NO_GUARD}, {"regression": {"states": "improved"}}),
     "SAC": {"name": "sac"},
     "PPO": {"name": "ppo"},
     "GPS": {"name": "gps"},
@@ -41,21 +45,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
 PODS = tuple(name for name, settings in VARIANTS.items() if settings["name"] == "pods")
 """Those that are PODS."""
 
-POLISH_AFTER = 0.3
-"""Of its epochs, after which "PODS polished" follows the gradient of the return."""
+FINE_TUNE_AFTER = 0.3
+"""Of its epochs, after which "PODS fine-tuned" follows the gradient of the return."""
 
 TUNING = tuning.variants(VARIANTS)
-"""Baselines with one setting changed, by names such as "SAC (learning_rate 0.003)"."""
+"""Baselines with one setting changed, by names such as "SAC (loss.discount 0.95)"."""
 
-CLOTH = {
-    "name": "pods",
-    "method": "gauss_newton",
-    "regression": "improved_states",
-    "guard_size": 0,
-    "minibatch_size": 0,
-}
+CLOTH = merged(
+    {"name": "pods", "improvement": {"method": "gauss_newton"}, "optimizer": {"learning_rate": 3e-3}, **NO_GUARD},
+    {"regression": {"states": "improved", "gradient_steps": 50, "minibatch_size": 0}},
+)
 CLOTH_VARIANTS: dict[str, dict[str, Any]] = {
-    **{f"PODS {size}": CLOTH | {"batch_size": size, "learning_rate": 3e-3} for size in (12, 24, 48)},
+    **{f"PODS {size}": CLOTH | {"batch_size": size} for size in (12, 24, 48)},
     "SAC": {"name": "sac"},
 }
 """Batches of the sheet, for figure 6."""
@@ -63,18 +64,21 @@ CLOTH_VARIANTS: dict[str, dict[str, Any]] = {
 IN_SPACE = ("pendulum_3d", "double_pendulum_3d")
 """Pendulums whose handle moves in all directions."""
 
-ON_THE_ROPE = {"standardize": True, "learning_rate": 3e-3, "gradient_steps": 100, "minibatch_size": 4096}
+ON_THE_ROPE = {
+    "regression": {"standardize": True, "gradient_steps": 100, "minibatch_size": 4096},
+    "optimizer": {"learning_rate": 3e-3},
+}
 """What PODS needs there, as in configs/rope.py."""
 
-SMALL_STEPS = {"gradient_steps": 200, "minibatch_size": 256}
-"""What suits PODS in space, as in configs/space.py; the rows of the paper's algorithm keep its 50 steps."""
+FIFTY_STEPS = {"regression": {"gradient_steps": 50}}
+"""What the paper's algorithm keeps in space, where ours takes more and smaller steps."""
 
-DISCOUNT = {"discount": 0.95}
-"""What PPO needs in space: on pendulum_3d / stop it ends at -4.8 after 100 epochs, with 0.97 at -5.7, SAC equally."""
+DISCOUNT = {"loss": {"discount": 0.95}}
+"""What PPO and SAC need in space; `docs/architecture.md` says why."""
 
 CHOSEN: dict[tuple[str, str], dict[str, Any]] = {
     **{("rope_3d", variant): ON_THE_ROPE for variant in PODS},
-    **{(name, variant): SMALL_STEPS for name in IN_SPACE for variant in PODS if variant not in AS_PRINTED},
+    **{(name, variant): FIFTY_STEPS for name in IN_SPACE for variant in AS_PRINTED},
     **{(name, variant): DISCOUNT for name in (*IN_SPACE, "rope_3d") for variant in ("SAC", "PPO")},
 }
 """Settings of a variant for one environment."""
@@ -102,18 +106,23 @@ class Scale:
     smaller: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # settings of an algorithm
 
 
-TINY = {
-    "pods": {"batch_size": 16, "guard_size": 0, "gradient_steps": 10, "chunk_size": 0},
+TINY: dict[str, dict[str, Any]] = {
+    "pods": {
+        "batch_size": 16,
+        "improvement": {"chunk_size": 0},
+        "regression": {"gradient_steps": 10},
+        "guard": {"size": 0},
+    },
     "bptt": {"batch_size": 32, "minibatch_size": 16},
-    "gps": {"batch_size": 8, "gradient_steps": 10},
-    "shac": {"batch_size": 32, "minibatch_size": 16, "window": 3, "critic_steps": 4},
+    "gps": {"batch_size": 8, "regression": {"gradient_steps": 10}},
+    "shac": {"batch_size": 32, "minibatch_size": 16, "window": 3, "critic": {"gradient_steps": 4}},
     "ppo": {"batch_size": 16},
-    "sac": {"batch_size": 4, "gradient_steps": 20, "minibatch_size": 16},
+    "sac": {"batch_size": 4, "optimizer": {"gradient_steps": 20, "minibatch_size": 16}},
 }
 LONG = {
     "PODS 500": (200, 2),
     "PODS 4000": (60, 2),
-    POLISHED: (100, 2),
+    FINE_TUNED: (100, 2),
     "first order": (100, 4),
     "Algorithm 1": (100, 4),
     "SAC": (120, 6),
@@ -152,15 +161,16 @@ def variants(row: Row) -> dict[str, dict[str, Any]]:
 def configuration(scale: Scale, row: Row, variant: str, seed: int) -> dict[str, Any]:
     """What `experiment.run` needs for one training."""
     name, task = row
-    settings = CHOSEN.get((name, _usual(variant)), {}) | variants(row)[variant]
-    settings |= scale.smaller.get(settings["name"], {})
+    settings = merged(CHOSEN.get((name, _usual(variant)), {}), variants(row)[variant])
+    settings = merged(settings, scale.smaller.get(settings["name"], {}))
     if row == SHEET and scale.smaller and "PODS" in variant:
         # First-order steps compile much faster, and this scale is no result.
-        settings |= {"batch_size": int(variant.split()[1]) // 6, "method": "first_order"}
+        small = {"batch_size": int(variant.split()[1]) // 6, "improvement": {"method": "first_order"}}
+        settings = merged(settings, small)
     env = scale.cloth if row == SHEET else {"horizon": scale.horizon}
     num_epochs, evaluate_every = scale.cloth_epochs if row == SHEET else _epochs(scale, variant)
-    if variant == POLISHED:
-        settings |= {"polish_after": int(POLISH_AFTER * num_epochs)}
+    if variant == FINE_TUNED:
+        settings |= {"fine_tune_after": int(FINE_TUNE_AFTER * num_epochs)}
     checks.choice("environment", name, envs.names())
     return {
         "env": {"name": name, "task": task, **env},

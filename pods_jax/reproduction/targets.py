@@ -31,7 +31,7 @@ from pods_jax.visual.curves import Record
 MISSING = ("train", "skip")
 """What becomes of trainings that have no record."""
 
-ALL = (OURS, "PODS 4000", scales.POLISHED, "SAC", "PPO", "GPS", "BPTT", "SHAC")
+ALL = (OURS, "PODS 4000", scales.FINE_TUNED, "SAC", "PPO", "GPS", "BPTT", "SHAC")
 PAPER = (OURS, "SAC", "PPO")
 
 DERIVATIVES = "derivatives.json"

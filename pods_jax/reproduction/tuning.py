@@ -6,42 +6,54 @@ from typing import Any
 import numpy as np
 
 from pods_jax.reproduction.report import Claim, final, groups, title
+from pods_jax.runs.configuration import merged
 from pods_jax.visual.curves import Record, best_known
 
 TRIED: dict[str, dict[str, tuple[float, ...]]] = {
     "SAC": {
-        "learning_rate": (3e-4, 3e-3),
-        "gradient_steps": (800, 3200),
-        "minibatch_size": (512,),
-        "discount": (0.95, 0.99),
-        "reward_scale": (0.1, 10.0),
+        "optimizer.learning_rate": (3e-4, 3e-3),
+        "optimizer.gradient_steps": (800, 3200),
+        "optimizer.minibatch_size": (512,),
+        "loss.discount": (0.95, 0.99),
+        "loss.reward_scale": (0.1, 10.0),
     },
     "PPO": {
-        "learning_rate": (3e-4, 3e-3),
-        "num_passes": (8,),
-        "discount": (0.95, 0.99),
-        "gae_lambda": (0.8, 1.0),
-        "clipping": (0.2,),
-        "entropy_cost": (0.0, 1e-2),
-        "reward_scale": (1.0,),
+        "optimizer.learning_rate": (3e-4, 3e-3),
+        "optimizer.num_passes": (8,),
+        "loss.discount": (0.95, 0.99),
+        "loss.gae_lambda": (0.8, 1.0),
+        "loss.clipping": (0.2,),
+        "loss.entropy_cost": (0.0, 1e-2),
+        "loss.reward_scale": (1.0,),
     },
-    "SHAC": {"learning_rate": (1e-3, 3e-3), "halved_after": (0.0,), "window": (5, 25), "critic_steps": (32,)},
-    "BPTT": {"learning_rate": (1e-3, 3e-2), "max_gradient_norm": (0.1, 10.0)},
+    "SHAC": {
+        "optimizer.learning_rate": (1e-3, 3e-3),
+        "optimizer.halved_after": (0.0,),
+        "window": (5, 25),
+        "critic.gradient_steps": (32,),
+    },
+    "BPTT": {"optimizer.learning_rate": (1e-3, 3e-2), "optimizer.max_gradient_norm": (0.1, 10.0)},
 }
 
 AS_IT_IS = "as it is"
 
 
 def variants(known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The baselines among known variants with their settings, by names such as "SAC (learning_rate 0.003)"."""
+    """The baselines among known variants with their settings, by names such as "SAC (loss.discount 0.95)"."""
     return {
-        f"{name} ({choice})": {**known[name], **changed}
+        f"{name} ({choice})": merged(known[name], changed)
         for name, settings in TRIED.items()
         for choice, changed in (
             (AS_IT_IS, {}),
-            *((f"{key} {value:g}", {key: value}) for key, values in settings.items() for value in values),
+            *((f"{path} {value:g}", _at(path, value)) for path, values in settings.items() for value in values),
         )
     }
+
+
+def _at(path: str, value: float) -> dict[str, Any]:
+    """A setting by its path, as nested groups."""
+    first, _, rest = path.partition(".")
+    return {first: _at(rest, value) if rest else value}
 
 
 def tuned(records: Sequence[Record]) -> list[Claim]:

@@ -4,21 +4,21 @@
     algorithm  name and any setting of the algorithm
     seed       of everything that is random in the training
     num_epochs, evaluate_every (epochs per compiled chunk), num_test_rollouts
-    search_optimum  whether the best actions for each test state are searched, for the optimality gap
+    search_optimum  whether the best actions for each held-out state are searched, for the optimality gap
 
-What values are allowed is known to those who use them, the environments and the algorithms. Here every field
-is tried by itself, so that all mistakes are reported at once.
+What values are allowed is known to the settings of environments and algorithms (`pods_jax.settings`). All mistakes
+are reported at once.
 """
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
 from typing import Any
 
-from pods_jax import algorithms, checks, envs
+from pods_jax import algorithms, checks, envs, settings
 from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 
@@ -47,23 +47,38 @@ class Configuration:
         """The algorithm with its learning rates times `factor`: all settings whose names end so."""
         if factor == 1:
             return self.algorithm
-        settings = _tuples(self.fields["algorithm"])
-        every = algorithms.settings(settings["name"]) | settings
-        rates = {name: value * factor for name, value in every.items() if name.endswith("learning_rate")}
-        return algorithms.make(env=self.algorithm.env, **settings | rates)
+        slower = settings.scaled(self.algorithm.config, "learning_rate", factor)
+        return algorithms.from_config(self.fields["algorithm"]["name"], self.algorithm.env, slower)
 
 
-def default_config(algorithm: str = "pods", num_epochs: int = 40, evaluate_every: int = 5) -> dict[str, Any]:
-    """The settings to start from: an algorithm stops a swinging pendulum. `configs/` and `pods-train` use them."""
-    return {
+def default_config(
+    algorithm: str = "pods",
+    *,
+    env: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **counts: Any,
+) -> dict[str, Any]:
+    """The settings to start from, all written out: an algorithm stops a swinging pendulum.
+
+    env, settings: what is different of the environment and of the algorithm, groups as dictionaries; counts:
+    `num_epochs` and the other fields beside them. `configs/` and `pods-train` use it.
+    """
+    start = {
         "env": {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False},
         "algorithm": {"name": algorithm, **algorithms.settings(algorithm)},
         "seed": 0,
-        "num_epochs": num_epochs,
-        "evaluate_every": evaluate_every,  # epochs in a chunk; between chunks the policy is measured and saved
+        "num_epochs": 40,
+        "evaluate_every": 5,  # epochs in a chunk; between chunks the policy is measured and saved
         "num_test_rollouts": 1000,
-        "search_optimum": True,  # the best actions for each test state, for the optimality gap
+        "search_optimum": True,  # the best actions for each held-out state, for the optimality gap
     }
+    return merged(start, {"env": env or {}, "algorithm": settings or {}, **counts})
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The old fields with the new ones in their place, group by group."""
+    both = {name: merged(old[name], new[name]) for name in old.keys() & new.keys() if isinstance(new[name], Mapping)}
+    return {**old, **new, **both}
 
 
 def check(config: Mapping[str, Any]) -> Configuration:
@@ -71,15 +86,14 @@ def check(config: Mapping[str, Any]) -> Configuration:
     mistakes = _misnamed("config", config, _FIELDS)
     mistakes += [f"config.{name} is missing" for name in _FIELDS if name not in config]
     if not mistakes:
-        for name, checked in _CHECKS.items():
-            mistakes += _attempt(f"config.{name}", config[name], partial(checked, name, config[name]))
+        checked, mistakes = _checked_fields(config)
         mistakes += _mistakes_in_sections(config["env"], config["algorithm"])
     if mistakes:
         raise InputError("\n  ".join(["the configuration is not valid; nothing was started", *mistakes]))
     return Configuration(
         fields=json.loads(json.dumps(config, default=methodcaller("item"))),
-        algorithm=algorithms.make(env=envs.make(**_tuples(config["env"])), **_tuples(config["algorithm"])),
-        **{name: checked(name, config[name]) for name, checked in _CHECKS.items()},
+        algorithm=algorithms.make(env=envs.make(**config["env"]), **config["algorithm"]),
+        **checked,
     )
 
 
@@ -98,53 +112,56 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "con
     return found
 
 
+def _checked_fields(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The fields beside the sections as they are to be used, and the mistakes in them."""
+    checked: dict[str, Any] = {}
+    tests: dict[str, Callable[[str, Any], Any]] = {"seed": checks.seed, "search_optimum": checks.boolean}
+    tests |= {name: partial(checks.integer, at_least=1) for name in _COUNTS}
+    mistakes = []
+    for name, test in tests.items():
+        try:
+            checked[name] = test(f"config.{name}", config[name])
+        except InputError as error:
+            mistakes.append(str(error))
+    return checked, mistakes
+
+
 def _mistakes_in_sections(env: Any, algorithm: Any) -> list[str]:
-    mistakes = _mistakes_in_section(
-        "config.env", env, envs.names(), lambda name: ("task", *envs.settings(name)), envs.make
-    )
+    """Every mistake in the settings of both sections, and what does not go together of the others."""
+
+    def in_env(name, fields):
+        own = {field: fields.pop(field) for field in ("task", "terminal_only") if field in fields}
+        found = settings.mistakes(envs.settings_of(name), fields, "env")
+        return found + _errors(partial(envs.make, name, **own, **_without(fields, found)))
+
+    def in_algorithm(name, fields):
+        found = settings.mistakes(algorithms.config_of(name)(), fields, "algorithm", algorithms.moved(name))
+        return found + _errors(partial(algorithms.make, name, example, **_without(fields, found)))
+
+    mistakes = _mistakes_in_section("env", env, envs.names(), in_env)
     # Without a sound environment, another one will do to try the settings of the algorithm.
-    example = envs.make(envs.names()[0]) if mistakes else envs.make(**_tuples(env))
-    make = partial(algorithms.make, env=example)
-    return mistakes + _mistakes_in_section(
-        "config.algorithm", algorithm, algorithms.names(), algorithms.settings, make
-    )
+    example = envs.make(envs.names()[0]) if mistakes else envs.make(**env)
+    return mistakes + _mistakes_in_section("algorithm", algorithm, algorithms.names(), in_algorithm)
 
 
 def _mistakes_in_section(
     path: str,
     section: Any,
     names: Collection[str],
-    fields_of: Callable[[str], Collection[str]],
-    make: Callable[..., Any],
+    find: Callable[[str, dict[str, Any]], list[InputError]],
 ) -> list[str]:
-    """Tries all fields of a section together, and if that fails each of them; `name` decides what they are."""
+    """The mistakes in a section, whose `name` decides what its other fields are."""
     if not isinstance(section, Mapping) or "name" not in section:
-        return [f"{path} = {section!r}: must be a group of fields, `name` among them"]
-    name = section["name"]
-    mistakes = _attempt(f"{path}.name", name, partial(checks.choice, "name", name, names))
-    if mistakes:
-        return mistakes
-    fields = ("name", *fields_of(name))
-    mistakes = _misnamed(path, section, fields)
-    settings = {field: section[field] for field in section.keys() & {*fields} - {"name"}}
-    together = _errors(partial(make, name, **_tuples(settings)))
-    if together:
-        mistakes += _mistaken_settings(path, settings, partial(make, name)) or [_line(path, together[0])]
-    return sorted(mistakes)
+        return [f"config.{path} = {section!r}: must be a group of fields, `name` among them"]
+    found = _errors(partial(checks.choice, f"{path}.name", section["name"], names))
+    found = found or find(section["name"], {name: value for name, value in section.items() if name != "name"})
+    return sorted(f"config.{error}" for error in found)
 
 
-def _mistaken_settings(path: str, settings: Mapping[str, Any], make: Callable[..., Any]) -> list[str]:
-    """The mistakes that single settings are: wrong beside the defaults, and beside those settings that are not."""
-
-    def beside(others: Iterable[str], *fields: str) -> Callable[[], Any]:
-        return partial(make, **_tuples({field: settings[field] for field in (*others, *fields)}))
-
-    # The defaults themselves may not suit what the settings are for; that is the mistake of none of them.
-    allowed: tuple[list[str], ...] = ([], _messages(beside([])))
-    sound = [field for field in settings if _messages(beside([], field)) in allowed]
-    allowed = ([], _messages(beside(sound)))
-    wrong = [field for field in settings if _messages(beside(sound, field)) not in allowed]
-    return [line for field in wrong for line in _attempt(f"{path}.{field}", settings[field], beside(sound, field))]
+def _without(fields: Mapping[str, Any], mistakes: Collection[InputError]) -> dict[str, Any]:
+    """The settings of a section beside those that are wrong by themselves."""
+    wrong = {str(error.field).split(".")[1] for error in mistakes}
+    return {name: value for name, value in fields.items() if name not in wrong}
 
 
 def _misnamed(path: str, section: Mapping[str, Any], fields: Collection[str]) -> list[str]:
@@ -157,31 +174,9 @@ def _misnamed(path: str, section: Mapping[str, Any], fields: Collection[str]) ->
     return found
 
 
-def _attempt(path: str, value: Any, make: Callable[[], Any]) -> list[str]:
-    """The mistake that `make` reports about one field, if any, under the path of the field."""
-    return [f"{path} = {value!r}: {error.allowed}" for error in _errors(make)]
-
-
-def _line(path: str, error: InputError) -> str:
-    """The mistake under the path of the section, or of the section that the error names itself."""
-    if not error.field:
-        return f"{path}: {error}"
-    names_section = error.field.partition(".")[0] in _FIELDS
-    return f"config.{error}" if names_section else f"{path}.{error}"
-
-
-def _messages(make: Callable[[], Any]) -> list[str]:
-    return [str(error) for error in _errors(make)]
-
-
 def _errors(make: Callable[[], Any]) -> list[InputError]:
     try:
         make()
     except InputError as error:
         return [error]
     return []
-
-
-def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The section with tuples for the lists that JSON makes of them."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in section.items()}

@@ -57,11 +57,10 @@ def newton_blocks(
 
     K [N/m] holds for each spring k (rho' dd' + rho / l (I - dd')), D [N s/m] drag and damping. The second part is
     negative in a compressed spring and counts as far as the inertia there can carry it, so that without friction the
-    matrix is symmetric and positive definite. (The exact Jacobian, where it is not, fails on about one step in ten of
-    a double pendulum whose handle is shaken at full speed. To leave the negative part out makes convergence linear:
-    one step of a rope in a thousand then takes more than ten passes, and a batch waits for its slowest step.) It
-    differs from the exact Jacobian otherwise only by the turning of damped springs. Derivatives of a step never use
-    this matrix.
+    matrix is symmetric and positive definite. The exact Jacobian is not, and Newton's method then fails; without the
+    negative part convergence is linear, and a batch waits for its slowest step. (`docs/architecture.md` has the
+    figures.) The matrix differs from the exact Jacobian otherwise only by the turning of damped springs. Derivatives
+    of a step never use this matrix.
     """
     identity = jnp.eye(system.dimension, dtype=position.dtype)
     inertia = system.mass * velocity_weight + system.drag

@@ -2,13 +2,12 @@
 
 The direction d solves J(x) d = -r(x) with J positive definite; a full step is halved until it lowers max |r| or does
 not overshoot, r(x + s d)'d <= |r(x)'d| / 2. Where r is the gradient of a potential, that is a line search for its
-minimum, which needs the slope only and so also serves where friction and damping leave no potential. (By max |r|
-alone the search ends in local minima of |r| that are no roots: 13 of 1200 steps of a wildly shaken cloth; by the
-slope none does.) A step that leaves most of the slope was too short, and the next one may be twice as long. (A cloth
-about to buckle is nearly flat along one direction, where J, which is never indefinite, is much too stiff: with full
-steps at most, one of 60 000 steps was still on its way after 300 passes.) Each pass of the loop costs one residual,
-one matrix and one solve. The loop is bounded and never raises: a root that was not reached shows in the residual,
-which the caller can evaluate again at any time.
+minimum, which needs the slope only and so also serves where friction and damping leave no potential. By max |r|
+alone the search would end in local minima of |r| that are no roots. A step that leaves most of the slope was too
+short, and the next one may be twice as long: a cloth about to buckle is nearly flat along one direction, where J,
+which is never indefinite, is much too stiff. (`docs/architecture.md` has the figures.) Each pass of the loop
+costs one residual, one matrix and one solve. The loop is bounded and never raises: a root that was not reached shows
+in the residual, which the caller can evaluate again at any time.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The pages of the documentation, for mkdocs: the README, the changelog, and the docstrings of each part."""
+"""The pages of the documentation, for mkdocs: README, changelog, docs/, and the docstrings of each part."""
 
 import ast
 import pathlib
@@ -16,6 +16,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds all pages, and the pictures of the README."""
     files.append(File.generated(config, "index.md", content=(ROOT / "README.md").read_text(encoding="utf-8")))
     files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        files.append(File.generated(config, f"docs/{path.name}", content=path.read_text(encoding="utf-8")))
     for pattern in SHOWN:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()

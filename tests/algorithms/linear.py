@@ -23,4 +23,4 @@ def make_linear(horizon=8, limit=10.0, terminal_only=False):
         measure=lambda _, state: {"distance": jnp.abs(state[0])},
     )
     limits = jnp.array([limit])
-    return Environment("linear", "rest", horizon, TIME_STEP, functions, (), limits, terminal_only)
+    return Environment("linear", "rest", horizon, TIME_STEP, functions, (), limits, terminal_only=terminal_only)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, algorithms, envs
-from pods_jax.algorithms.gps import algorithm
+from pods_jax.algorithms.gps.algorithm import Gps
+from pods_jax.algorithms.gps.config import Config, ControlPhase
 from pods_jax.algorithms.gps.control_phase import Lagrangian, between, control_phase
 from pods_jax.improvement import trajectory_problem
-from pods_jax.policies.policy_model import sample_states
-from pods_jax.rollouts import rollout
+from pods_jax.rollouts import rollout, sample_states
 from tests.algorithms.linear import EFFORT, RESIDUAL, A, B, make_linear
 
 GAIN = jnp.array([[-0.6, -0.4]])
@@ -121,7 +121,7 @@ def test_controllers_respect_the_action_limits():
 
 def test_the_bound_is_adjusted_by_what_reached_the_policy():
     env = make_linear()
-    core = algorithm.Gps(env, algorithm.validate(algorithm.Config(bound=1.0)), None, None)
+    core = Gps(env, Config(control_phase=ControlPhase(bound=1.0)), None, None)
     adjusted = [float(core.adjusted(jnp.asarray(1.0), *map(jnp.asarray, pair))) for pair in
                 ((2.0, 1.0), (2.0, 1.5), (2.0, 3.0), (2.0, -50.0), (jnp.nan, 1.0))]  # fmt: skip
     assert adjusted == [1.0, 2.0, 5.0, 0.1, 0.1]
@@ -129,7 +129,7 @@ def test_the_bound_is_adjusted_by_what_reached_the_policy():
 
 def test_the_covariance_has_a_floor_and_ignores_unhealthy_rollouts():
     env = make_linear(limit=2.0)
-    core = algorithm.Gps(env, algorithm.validate(algorithm.Config(smallest_deviation=0.1)), None, None)
+    core = Gps(env, Config(control_phase=ControlPhase(min_deviation=0.1)), None, None)
     precisions = jnp.stack([jnp.full((8, 1, 1), value) for value in (3.0, 5.0, jnp.nan)])
     healthy = jnp.array([True, True, False])
     np.testing.assert_allclose(core.precision(jnp.eye(1), precisions, healthy), [[4.0]])
@@ -140,7 +140,7 @@ def test_the_covariance_has_a_floor_and_ignores_unhealthy_rollouts():
 @pytest.mark.slow
 def test_it_learns_to_stop_a_pendulum_within_the_bound():
     env = envs.make("pendulum_2d", "stop", horizon=12)
-    algorithm = algorithms.make("gps", env, batch_size=12, hidden_sizes=(16,), gradient_steps=20)
+    algorithm = algorithms.make("gps", env, batch_size=12, hidden_sizes=(16,), regression={"gradient_steps": 20})
     untrained, update = algorithm.init(jax.random.key(0)), jax.jit(algorithm.update)
     state, rows = untrained, []
     for _ in range(6):
@@ -163,7 +163,7 @@ def test_rewards_of_the_last_step_only_and_bad_settings_are_refused():
     with pytest.raises(InputError, match="terminal_only must be False"):
         algorithms.make("gps", make_linear(terminal_only=True))
     with pytest.raises(InputError, match=r"bound = 0.0: must be .* greater than 0"):
-        algorithms.make("gps", make_linear(), bound=0.0)
+        algorithms.make("gps", make_linear(), control_phase={"bound": 0.0})
 
 
 def test_the_multiplier_changes_by_a_factor_until_it_is_between_two_bounds():

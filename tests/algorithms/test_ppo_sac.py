@@ -16,8 +16,12 @@ from tests.algorithms.linear import make_linear
 pytest.importorskip("brax")
 
 SMALL = {
-    "ppo": {"batch_size": 8, "num_minibatches": 2, "num_passes": 2, "hidden_sizes": (8,)},
-    "sac": {"batch_size": 4, "gradient_steps": 8, "minibatch_size": 16, "buffer_size": 100, "hidden_sizes": (8,)},
+    "ppo": {"batch_size": 8, "optimizer": {"num_minibatches": 2, "num_passes": 2}, "hidden_sizes": (8,)},
+    "sac": {
+        "batch_size": 4,
+        "optimizer": {"gradient_steps": 8, "minibatch_size": 16, "buffer_size": 100},
+        "hidden_sizes": (8,),
+    },
 }
 NAMES = tuple(SMALL)
 
@@ -117,14 +121,14 @@ def test_float32_stays_float32(name):
     ("name", "settings", "words"),
     [
         ("ppo", {"batch_size": 0}, ("batch_size = 0", "at least 1")),
-        ("ppo", {"num_minibatches": 3}, ("num_minibatches = 3", "must divide batch_size, 512")),
-        ("ppo", {"discount": 1.5}, ("discount = 1.5", "at most 1")),
-        ("ppo", {"gae_lambda": -0.1}, ("gae_lambda = -0.1", "at least 0")),
+        ("ppo", {"optimizer": {"num_minibatches": 3}}, ("num_minibatches = 3", "must divide batch_size, 512")),
+        ("ppo", {"loss": {"discount": 1.5}}, ("discount = 1.5", "at most 1")),
+        ("ppo", {"loss": {"gae_lambda": -0.1}}, ("gae_lambda = -0.1", "at least 0")),
         ("ppo", {"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
         ("ppo", {"standardize": 1}, ("standardize = 1", "True or False")),
-        ("sac", {"buffer_size": 100}, ("buffer_size = 100", "batch_size times horizon, 384")),
-        ("sac", {"learning_rate": 0.0}, ("learning_rate = 0.0", "greater than 0")),
-        ("sac", {"gradient_stps": 1}, ("gradient_stps", "did you mean 'gradient_steps'")),
+        ("sac", {"optimizer": {"buffer_size": 100}}, ("buffer_size = 100", "batch_size times horizon, 384")),
+        ("sac", {"optimizer": {"learning_rate": 0.0}}, ("learning_rate = 0.0", "greater than 0")),
+        ("sac", {"optimizer": {"gradient_stps": 1}}, ("gradient_stps", "did you mean 'gradient_steps'")),
     ],
 )
 def test_bad_settings_are_refused(name, settings, words):
@@ -142,7 +146,7 @@ def test_a_reward_at_the_end_only_is_refused(name):
 @pytest.mark.parametrize(("module", "config"), [(ppo, ppo_config), (sac, sac_config)])
 def test_the_configuration_file_repeats_no_defaults(module, config):
     defaults = dataclasses.asdict(module.Config())
-    assert len(defaults) <= 12
+    assert len(defaults) <= 8
     settings = config.get_config().algorithm.to_dict()
     assert settings == {"name": module.__name__.rpartition(".")[2], **defaults}
 

@@ -52,7 +52,7 @@ class TestOwn:
         assert str(caught.value).splitlines()[1:] == [
             "  config.algorithm.batch_size = 0: must be at least 1",
             "  config.algorithm.lerning_rate = 1.0: did you mean 'learning_rate'? "
-            "the fields are name, learning_rate, batch_size",
+            "the settings are learning_rate, batch_size",
         ]
 
     def test_its_name_is_taken(self):

@@ -7,7 +7,7 @@ from pods_jax import InputError, algorithms
 from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
 from tests.algorithms.linear import make_linear
 
-SMALL = {"batch_size": 12, "minibatch_size": 6, "hidden_sizes": (8,), "critic_sizes": (8,), "window": 3}
+SMALL = {"batch_size": 12, "minibatch_size": 6, "hidden_sizes": (8,), "critic": {"hidden_sizes": (8,)}, "window": 3}
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,12 @@ def test_clocks_are_staggered_and_an_episode_that_is_over_starts_again(small):
 def test_the_critic_learns_the_return(small):
     """With a policy that hardly moves (learning rate near zero), values approach the returns of rollouts."""
     env = make_linear(horizon=8)
-    settings = SMALL | {"batch_size": 1200, "minibatch_size": 60, "learning_rate": 1e-12, "critic_steps": 30}
-    algorithm = algorithms.make("shac", env, **settings, critic_learning_rate=1e-2)
+    settings = SMALL | {"batch_size": 1200, "minibatch_size": 60, "optimizer": {"learning_rate": 1e-12}}
+    settings["critic"] = SMALL["critic"] | {"gradient_steps": 30, "learning_rate": 1e-2}
+    algorithm = algorithms.make("shac", env, **settings)
     state = algorithm.init(jax.random.key(0))
     state, _ = jax.jit(algorithm.update)(state)
-    critic = Critic(env, CriticNetwork(SMALL["critic_sizes"]))
+    critic = Critic(env, CriticNetwork(SMALL["critic"]["hidden_sizes"]))
     starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(5), 20))
     policy = algorithm.policy(state)
     returns = jax.jit(jax.vmap(lambda start: sum(rewards(env, policy, start))))(starts)
@@ -75,16 +76,16 @@ def test_an_unhealthy_episode_starts_again_and_leaves_the_policy_finite(small):
     state = algorithm.init(jax.random.key(0))
     state, metrics = update(state.replace(states=state.states.at[2].set(jnp.nan)))
     assert 0 < metrics["unhealthy_rollouts"] < SMALL["batch_size"]
-    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state.actor, state.critic, state.states)))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((state.policy, state.critic, state.states)))
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"window": 0}, ("window = 0", "at least 1")),
-        ({"target_share": 1.5}, ("target_share = 1.5", "at most 1")),
-        ({"critic_sizes": ()}, ("critic_sizes = ()", "non-empty")),
-        ({"critic_learning_rate": 0.0}, ("critic_learning_rate = 0.0", "greater than 0")),
+        ({"critic": {"target_share": 1.5}}, ("target_share = 1.5", "at most 1")),
+        ({"critic": {"hidden_sizes": ()}}, ("critic.hidden_sizes = ()", "non-empty")),
+        ({"critic": {"learning_rate": 0.0}}, ("critic.learning_rate = 0.0", "greater than 0")),
     ],
 )
 def test_bad_settings_are_refused(settings, words):

@@ -50,7 +50,7 @@ def test_a_policy_learns_to_hold_the_pole():
     """In single precision, which is what Brax is made for."""
     with jax.enable_x64(False):
         env = compat.from_brax(make_original(), horizon=50, residual=residual)
-        algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
+        algorithm = algorithms.make("pods", env, batch_size=64, guard={"size": 32})
         state, history = train(algorithm, jax.random.key(0), 40, epochs_per_chunk=20)
         heldout = make_heldout_set(env, 64, search=False)
         returned = evaluate(env, algorithm.policy(state), heldout=heldout)["return_mean"]

@@ -73,7 +73,7 @@ def test_it_is_drawn_in_the_units_that_it_is_given(model):
 @pytest.mark.timeout(1200)
 def test_a_policy_learns_to_hold_the_pole(model):
     env = compat.from_mjx(model, horizon=60, residual=residual, reset_noise=0.2)
-    algorithm = algorithms.make("pods", env, batch_size=64, guard_size=32)
+    algorithm = algorithms.make("pods", env, batch_size=64, guard={"size": 32})
     state, history = train(algorithm, jax.random.key(0), 20, epochs_per_chunk=20)
     returned = evaluate(env, algorithm.policy(state), heldout=make_heldout_set(env, 64, search=False))["return_mean"]
     assert history[0]["guard_value"] < -100  # it fell

@@ -47,5 +47,5 @@ def test_four_thousand_rollouts_fit_into_16_gigabytes_through_chunks(name):
     """In single precision, as users have it; compiled only, not run."""
     env = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), envs.make(name))
     method = "gauss_newton" if name == "cloth_3d" else "riccati"
-    algorithm = algorithms.make("pods", env, batch_size=4000, chunk_size=50, method=method)
+    algorithm = algorithms.make("pods", env, batch_size=4000, improvement={"chunk_size": 50, "method": method})
     assert memory.needed(compile_chunk(algorithm, 1).run) < 16 * GIGABYTE

@@ -62,7 +62,7 @@ class TestDoubleIntegrator:
 
     def test_a_policy_learns_to_come_close(self):
         env = double_integrator()
-        algorithm = algorithms.make("pods", env, batch_size=32, guard_size=16, hidden_sizes=(32, 32))
+        algorithm = algorithms.make("pods", env, batch_size=32, guard={"size": 16}, hidden_sizes=(32, 32))
         state, history = train(algorithm, jax.random.key(0), 15)
         heldout = make_heldout_set(env, 32, search=False)
         numbers = evaluate(env, algorithm.policy(state), heldout=heldout)

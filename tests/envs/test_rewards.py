@@ -8,7 +8,12 @@ import pytest
 import pods_jax
 from pods_jax import InputError, algorithms, envs
 
-SMALL = {"batch_size": 12, "guard_size": 6, "hidden_sizes": (16,), "gradient_steps": 20, "minibatch_size": 64}
+SMALL = {
+    "batch_size": 12,
+    "guard": {"size": 6},
+    "hidden_sizes": (16,),
+    "regression": {"gradient_steps": 20, "minibatch_size": 64},
+}
 
 
 def reciprocal(state, action):
@@ -46,16 +51,18 @@ class TestTerminalOnly:
 
     @pytest.mark.slow
     def test_a_policy_learns_it(self):
-        algorithm = algorithms.make("pods", swing(terminal_only=True), damping=1e-2, **SMALL)
+        algorithm = algorithms.make("pods", swing(terminal_only=True), improvement={"damping": 1e-2}, **SMALL)
         untrained = algorithm.init(jax.random.key(0)).guard_value
         _, history = pods_jax.train(algorithm, jax.random.key(0), 6)
         assert history[-1]["guard_value"] > untrained / 4  # both are negative
         assert all(row["unhealthy_rollouts"] == 0 for row in history)
 
     def test_second_order_steps_ask_for_damping(self):
-        with pytest.raises(InputError, match=r"algorithm.damping = 0.0: must be greater than 0 .* try 1e-3"):
+        with pytest.raises(InputError, match=r"improvement.damping = 0.0: must be greater than 0 .* try 1e-3"):
             algorithms.make("pods", swing(terminal_only=True))
-        assert algorithms.make("pods", swing(terminal_only=True), method="first_order").env.terminal_only
+        assert algorithms.make(
+            "pods", swing(terminal_only=True), improvement={"method": "first_order"}
+        ).env.terminal_only
 
     def test_must_be_true_or_false(self):
         with pytest.raises(InputError, match="terminal_only = 'last': must be True or False"):

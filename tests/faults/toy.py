@@ -41,12 +41,12 @@ def learning_rate(config):
 def install(make=make_toy, names=("pods",), **changed):
     """Puts a toy in the place of algorithms; it has their settings, with some defaults changed."""
     for name in names:
-        defaults = algorithms.settings(name) | changed
-        fields = [
-            (field, object, dataclasses.field(default_factory=lambda value=value: value))
-            for field, value in defaults.items()
-        ]
-        algorithms.register(name, dataclasses.make_dataclass("Config", fields, frozen=True), make, replace=True)
+        config = algorithms.config_of(name)
+        fields = [(field, object, dataclasses.field(default=value)) for field, value in changed.items()]
+        changed_config = (
+            dataclasses.make_dataclass("Config", fields, bases=(config,), frozen=True) if fields else config
+        )
+        algorithms.register(name, changed_config, make, replace=True)
         _replaced.add(name)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from pods_jax.policies.regression import AVERAGING, Samples, fit, init_learner, regression_loss
+from pods_jax.policies.regression import AVERAGING, GradientSteps, Samples, fit, init_learner, regression_loss
 
 HORIZON, NUM_SAMPLES = 4, 24
 
@@ -26,17 +26,10 @@ def samples():
 
 def fit_linear(samples, params, num_steps=1, minibatch_size=0, rate=0.01, optimizer=None):
     optimizer = optimizer or optax.identity()
-    return fit(
-        linear,
-        optimizer,
-        optax.constant_schedule(jnp.asarray(rate)),
-        init_learner(optimizer, params),
-        samples,
-        jax.random.key(1),
-        horizon=HORIZON,
-        num_steps=num_steps,
-        minibatch_size=minibatch_size,
+    steps = GradientSteps(
+        optimizer, optax.constant_schedule(jnp.asarray(rate)), num_steps, minibatch_size, horizon=HORIZON
     )
+    return fit(linear, init_learner(optimizer, params), samples, steps, jax.random.key(1))
 
 
 def test_the_loss_sums_over_time_and_averages_over_rollouts(samples):
@@ -79,35 +72,17 @@ def test_minibatches_use_every_sample_once_before_any_twice():
     def visits(params, observation):
         return observation @ params
 
-    learner, _ = fit(
-        visits,
-        optax.identity(),
-        optax.constant_schedule(jnp.asarray(1e-3)),
-        init_learner(optax.identity(), jnp.zeros((6, 1))),
-        samples,
-        jax.random.key(3),
-        horizon=1,
-        num_steps=3,
-        minibatch_size=2,
-    )
+    steps = GradientSteps(optax.identity(), optax.constant_schedule(jnp.asarray(1e-3)), 3, 2, horizon=1)
+    learner, _ = fit(visits, init_learner(optax.identity(), jnp.zeros((6, 1))), samples, steps, jax.random.key(3))
     np.testing.assert_allclose(learner.params, np.full((6, 1), 1e-3 / 2), rtol=1e-9)
 
 
 def test_the_average_follows_polynomial_decay(samples):
     iterates, learner = [], init_learner(optax.identity(), jnp.ones((3, 2)))
     average = np.ones((3, 2))
+    steps = GradientSteps(optax.identity(), optax.constant_schedule(jnp.asarray(0.01)), 1, 0, horizon=HORIZON)
     for count in range(1, 6):
-        learner, _ = fit(
-            linear,
-            optax.identity(),
-            optax.constant_schedule(jnp.asarray(0.01)),
-            learner,
-            samples,
-            jax.random.key(count),
-            horizon=HORIZON,
-            num_steps=1,
-            minibatch_size=0,
-        )
+        learner, _ = fit(linear, learner, samples, steps, jax.random.key(count))
         iterates.append(learner.params)
         average += (AVERAGING + 1) / (AVERAGING + count) * (np.asarray(learner.params) - average)
     np.testing.assert_allclose(learner.average, average, rtol=1e-12)

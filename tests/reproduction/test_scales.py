@@ -1,9 +1,11 @@
 import pytest
+from flax.traverse_util import flatten_dict
 
-from configs import rope, space
+from configs import pods as pods_config
+from configs import rope
 from pods_jax import InputError, algorithms, envs
 from pods_jax.reproduction import scales, tuning
-from pods_jax.runs.configuration import check
+from pods_jax.runs.configuration import check, merged
 
 
 @pytest.mark.parametrize("name", sorted(scales.SCALES))
@@ -22,22 +24,23 @@ def test_every_training_of_every_scale_is_a_valid_configuration(name):
 def test_settings_that_are_tried_are_valid_and_differ_in_one_from_the_usual(variant):
     baseline = variant.split(" (")[0]
     settings, usual = (
-        {**algorithms.settings(s["name"]), **s} for s in (scales.TUNING[variant], scales.VARIANTS[baseline])
+        flatten_dict(merged(algorithms.settings(s["name"]), s))
+        for s in (scales.TUNING[variant], scales.VARIANTS[baseline])
     )
     differ = [name for name in settings if settings[name] != usual[name]]
     assert len(differ) == (tuning.AS_IT_IS not in variant)
-    assert algorithms.make(env=envs.make("pendulum_2d"), **settings).env.name == "pendulum_2d"
+    assert algorithms.make(env=envs.make("pendulum_2d"), **scales.TUNING[variant]).env.name == "pendulum_2d"
     scale = scales.get("cpu")
     config, whole = (scales.configuration(scale, scale.rows[0], name, 0) for name in (variant, baseline))
     assert 0.25 * whole["num_epochs"] < config["num_epochs"] < 0.4 * whole["num_epochs"]
     assert config["num_epochs"] % config["evaluate_every"] == 0
 
 
-@pytest.mark.parametrize(("row", "config"), [(("rope_3d", "stop"), rope), (("pendulum_3d", "stop"), space)])
+@pytest.mark.parametrize(("row", "config"), [(("rope_3d", "stop"), rope), (("pendulum_3d", "stop"), pods_config)])
 def test_pods_is_compared_with_the_settings_that_users_are_given(row, config):
     given = config.get_config().algorithm.to_dict() | {"batch_size": 500}
     compared = scales.configuration(scales.get("cpu"), row, "PODS 500", 0)["algorithm"]
-    assert algorithms.settings("pods") | compared == given
+    assert merged(algorithms.settings("pods"), compared) == given
 
 
 @pytest.mark.parametrize("environment", scales.IN_SPACE)
@@ -46,11 +49,11 @@ def test_what_is_chosen_for_an_environment_yields_to_what_makes_a_variant(enviro
     as_printed = scales.configuration(scale, row, "Algorithm 1", 0)["algorithm"]
     usual, as_it_is, tried = (
         scales.configuration(scale, row, variant, 0)["algorithm"]
-        for variant in ("SAC", f"SAC ({tuning.AS_IT_IS})", "SAC (discount 0.99)")
+        for variant in ("SAC", f"SAC ({tuning.AS_IT_IS})", "SAC (loss.discount 0.99)")
     )
-    assert "gradient_steps" not in as_printed
+    assert as_printed["regression"]["gradient_steps"] == 50
     assert usual == as_it_is
-    assert (usual["discount"], tried["discount"]) == (0.95, 0.99)
+    assert (usual["loss"]["discount"], tried["loss"]["discount"]) == (0.95, 0.99)
 
 
 def test_every_algorithm_is_compared_and_variants_without_one_are_left_out():

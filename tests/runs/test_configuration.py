@@ -23,8 +23,8 @@ def make_config(**changes):
 @pytest.mark.parametrize(
     ("section", "changes", "message"),
     [
-        ("env", {"mass": -1.0}, "config.env.mass = -1.0: must be finite numbers"),
-        ("env", {"mass": math.nan}, "config.env.mass = nan: must be finite numbers"),
+        ("env", {"mass": -1.0}, "config.env.mass = -1.0: must be a finite number, greater than 0"),
+        ("env", {"mass": math.nan}, "config.env.mass = nan: must be a finite number, greater than 0"),
         ("env", {"stiffness": -5.0}, "config.env.stiffness = -5.0: must be a finite number, greater than 0"),
         (
             "env",
@@ -42,13 +42,13 @@ def make_config(**changes):
         ("env", {"stifness": 1.0}, "config.env.stifness = 1.0: did you mean 'stiffness'?"),
         (
             "algorithm",
-            {"learning_rate": None},
-            "config.algorithm.learning_rate = None: must be a finite number",
+            {"optimizer": {"learning_rate": None}},
+            "config.algorithm.optimizer.learning_rate = None: must be a finite number",
         ),
         (
             "algorithm",
-            {"learning_rate": "fast"},
-            "config.algorithm.learning_rate = 'fast': must be a finite number",
+            {"optimizer": {"learning_rate": "fast"}},
+            "config.algorithm.optimizer.learning_rate = 'fast': must be a finite number",
         ),
         ("algorithm", {"batch_size": 2.0}, "config.algorithm.batch_size = 2.0: must be a whole number"),
         ("algorithm", {"hidden_sizes": ()}, "config.algorithm.hidden_sizes = ()"),
@@ -95,7 +95,7 @@ def test_a_missing_field_is_named():
 def test_all_mistakes_are_reported_at_once():
     config = make_config(seed=-1, num_epochs=0)
     config["env"] |= {"mass": -1.0, "horizn": 3}
-    config["algorithm"] |= {"batch_size": 0, "method": "riccatti"}
+    config["algorithm"] |= {"batch_size": 0, "improvement": {"method": "riccatti"}}
     with pytest.raises(InputError) as caught:
         check(config)
     _, *lines = str(caught.value).split("\n  ")
@@ -105,7 +105,7 @@ def test_all_mistakes_are_reported_at_once():
         "config.env.horizn",
         "config.env.mass",
         "config.algorithm.batch_size",
-        "config.algorithm.method",
+        "config.algorithm.improvement.method",
     ]
 
 
@@ -113,30 +113,50 @@ class TestSettingsThatDependOnEachOther:
     """The replay buffer of SAC has to hold an epoch: batch_size times the horizon of the environment."""
 
     def config(self, **settings):
-        config = default_config("sac")
-        return config | {
-            "env": config["env"] | {"horizon": 6},
-            "algorithm": config["algorithm"] | {"batch_size": 4} | settings,
-        }
+        return default_config("sac", env={"horizon": 6}, settings={"batch_size": 4, **settings})
 
     def test_they_may_be_right_together_and_wrong_beside_the_defaults(self):
-        assert check(self.config(buffer_size=100)).algorithm.config.buffer_size == 100
+        assert check(self.config(optimizer={"buffer_size": 100})).algorithm.config.optimizer.buffer_size == 100
 
     def test_they_are_no_mistake_beside_one(self):
         with pytest.raises(InputError) as caught:
-            check(self.config(buffer_size=100, discount=2.0))
-        assert str(caught.value).splitlines()[1:] == ["  config.algorithm.discount = 2.0: must be at most 1"]
+            check(self.config(optimizer={"buffer_size": 100}, loss={"discount": 2.0}))
+        assert str(caught.value).splitlines()[1:] == [
+            "  config.algorithm.loss.discount = 2.0: must be a finite number, greater than 0, at most 1"
+        ]
 
     def test_they_are_judged_by_each_other(self):
-        with pytest.raises(InputError, match=r"config.algorithm.buffer_size = 10: must hold an epoch, .* 24$"):
-            check(self.config(buffer_size=10))
+        with pytest.raises(
+            InputError, match=r"config.algorithm.optimizer.buffer_size = 10: must hold an epoch, .* 24$"
+        ):
+            check(self.config(optimizer={"buffer_size": 10}))
 
     def test_what_does_not_suit_the_environment_is_the_mistake_of_one_field(self):
         config = default_config("pods")
         with pytest.raises(InputError) as caught:
             check(config | {"env": config["env"] | {"terminal_only": True}})
         (line,) = str(caught.value).splitlines()[1:]
-        assert line.startswith("  config.algorithm.damping = 0.0: must be greater than 0 where")
+        assert line.startswith("  config.algorithm.improvement.damping = 0.0: must be greater than 0 where")
+
+
+def test_a_former_field_is_refused_with_its_new_place():
+    config = make_config()
+    config["algorithm"] |= {"guard_size": 4, "polish_after": 3, "regression": "visited_states"}
+    with pytest.raises(InputError) as caught:
+        check(config)
+    _, *lines = str(caught.value).split("\n  ")
+    assert lines == [
+        "config.algorithm.guard_size = 4: is now algorithm.guard.size (in Python guard={'size': 4})",
+        "config.algorithm.polish_after = 3: is now algorithm.fine_tune_after",
+        "config.algorithm.regression = 'visited_states': is now algorithm.regression.states "
+        "(in Python regression={'states': 'visited_states'})",
+    ]
+
+
+def test_default_config_takes_what_is_different_group_by_group():
+    config = default_config(env={"horizon": 7}, settings={"guard": {"size": 3}}, num_epochs=2)
+    assert (config["env"]["horizon"], config["env"]["task"], config["num_epochs"]) == (7, "stop", 2)
+    assert config["algorithm"] == default_config()["algorithm"] | {"guard": {"size": 3}}
 
 
 def test_a_good_configuration_survives_json():
@@ -185,5 +205,6 @@ def test_a_slower_algorithm_differs_in_its_learning_rate_only():
     assert checked.slower(1.0) is checked.algorithm
     slower = checked.slower(0.25)
     assert slower.env is checked.algorithm.env
-    expected = dataclasses.replace(checked.algorithm.config, learning_rate=checked.algorithm.config.learning_rate / 4)
-    assert slower.config == expected
+    config = checked.algorithm.config
+    optimizer = dataclasses.replace(config.optimizer, learning_rate=config.optimizer.learning_rate / 4)
+    assert slower.config == dataclasses.replace(config, optimizer=optimizer)

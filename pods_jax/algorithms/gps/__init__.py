@@ -1,5 +1,6 @@
 """Guided policy search."""
 
-from pods_jax.algorithms.gps.algorithm import Config, Gps, TrainState, make
+from pods_jax.algorithms.gps.algorithm import Gps, TrainState, make
+from pods_jax.algorithms.gps.config import Config
 
 __all__ = ["Config", "Gps", "TrainState", "make"]

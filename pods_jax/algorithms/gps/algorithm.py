@@ -1,6 +1,6 @@
 """GPS: mirror-descent guided policy search (Montgomery & Levine 2016) with the true dynamics.
 
-An epoch has two phases. The control phase (`control_phase.py`) finds, for each of k sampled initial states, the best
+An epoch has two phases. The control phase (`control_phase`) finds, for each of k sampled initial states, the best
 linear feedback whose divergence from the policy is bounded. The supervised phase fits the policy to all of them: it
 minimises the policy's divergence from the feedback in the states that the policy visits, by the regression of PODS,
 
@@ -12,7 +12,6 @@ epoch: it is multiplied by predicted / (2 (predicted - actual)), the first being
 better than the policy and the second by how much the fitted policy is, on the same initial states.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,17 +20,19 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.gps.config import Config
 from pods_jax.algorithms.gps.control_phase import Lagrangian, LocalController, control_phase
 from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, regression_targets
+from pods_jax.checks import InputError
 from pods_jax.devices import chunking
 from pods_jax.envs.environment import Environment, State
 from pods_jax.improvement import trajectory_problem
-from pods_jax.policies import policy_model
-from pods_jax.policies.policy_model import PolicyModel, decayed_rate, make_policy_model, sample_states
-from pods_jax.policies.regression import Learner, Samples, fit, init_learner
-from pods_jax.rollouts import rollout
+from pods_jax.policies.descent import decayed_rate
+from pods_jax.policies.policy_model import PolicyModel, make_policy_model
+from pods_jax.policies.regression import GradientSteps, Learner, Samples, fit, init_learner
+from pods_jax.rollouts import healthy_mean, rollout, sample_states
 from pods_jax.thresholds import MAX_CACHED_NUMBERS
 from pods_jax.types import Key, Metrics, Policy
 
@@ -42,27 +43,11 @@ MAX_BOUND_RATIO = 100.0
 """The bound never exceeds its first value times this, nor falls below its first value divided by it."""
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of GPS; the defaults are those that served pendulum_2d best."""
-
-    batch_size: int = 100  # rollouts per epoch
-    bound: float = 1.0  # KL of a step, in the first epoch
-    deviation: float = 0.5  # standard deviation of the first policy's actions, in units of the action limits
-    smallest_deviation: float = 0.1  # below which it does not fall
-    improved_share: float = 0.5  # of the weight in the regression, what goes to the states of the controllers
-    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
-    learning_rate: float = 1e-2  # of Adam in the first epoch
-    halved_after: float = 10.0  # epochs; the learning rate falls as 1 / (1 + epoch / halved_after), 0: it stays
-    gradient_steps: int = 50  # per epoch
-    minibatch_size: int = 4096  # samples per gradient step; 0 takes all
-    chunk_size: int = 0  # rollouts whose control phases run at once; 0: one on a CPU, elsewhere all
-
-
 @struct.dataclass
 class TrainState:
     """Everything that an epoch needs from the last one."""
 
+    epoch: jax.Array  # () int32, epochs that are over
     learner: Learner  # the regression, whose average is the policy's mean
     precision: jax.Array  # (A, A) the inverse of the policy's covariance
     bound: jax.Array  # () of the divergence of a step
@@ -72,9 +57,9 @@ class TrainState:
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """GPS for one environment. Raises InputError naming a setting or an environment that is not allowed."""
-    config = validate(config or Config())
+    config = settings.check(config or Config(), "algorithm")
     if env.terminal_only:
-        raise checks.InputError(
+        raise InputError(
             "algorithm.name",
             "gps",
             "env.terminal_only must be False, since the penalty that keeps the control phase near the policy is a "
@@ -90,40 +75,38 @@ class Gps:
 
     env: Environment
     config: Config
-    actor: PolicyModel
+    model: PolicyModel
     optimizer: optax.GradientTransformation
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""
-        params, key_epochs, _ = self.actor.init(key)
+        params, key_epochs, _ = self.model.init(key)
         limit = self.env.action_limit
         return TrainState(
+            epoch=jnp.asarray(0, jnp.int32),
             learner=init_learner(self.optimizer, params),
-            precision=jnp.diag((self.config.deviation * limit) ** -2),
-            bound=jnp.asarray(self.config.bound, limit.dtype),
+            precision=jnp.diag((self.config.control_phase.deviation * limit) ** -2),
+            bound=jnp.asarray(self.config.control_phase.bound, limit.dtype),
             multiplier=jnp.ones((), limit.dtype),
             key=key_epochs,
         )
 
     def policy(self, state: TrainState) -> Policy:
         """The mean of the policy of a train state."""
-        return self.actor.policy(state.learner.average)
+        return self.model.policy(state.learner.average)
 
     def update(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch: control phase, supervised phase, step-size adjustment."""
         config, env = self.config, self.env
         key, key_states, key_fit = jax.random.split(state.key, 3)
-        begin = sample_states(env, key_states, config.batch_size)
-        control_one = partial(self.control_one, state)
+        starts = sample_states(env, key_states, config.batch_size)
         # Control phases differ in length, and those of a chunk wait for the longest: on a CPU each is alone.
-        found = chunking.in_chunks(control_one, begin, MAX_CACHED_NUMBERS, config.chunk_size)
-        samples, controllers, costs, healthy = found
-        learner, losses = self.fit(state.learner, flatten_samples(samples, healthy), key_fit)
-        after = -self.actor.returns(learner.average, begin)
-
-        def mean(values):
-            return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
-
+        samples, controllers, costs, healthy = chunking.in_chunks(
+            partial(self.control_one, state), starts, MAX_CACHED_NUMBERS, config.control_phase.chunk_size
+        )
+        learner, losses = fit(self.model.apply, state.learner, flatten_samples(samples, healthy), self.steps, key_fit)
+        after = -self.model.returns(learner.average, starts)
+        mean = partial(healthy_mean, healthy=healthy)
         predicted, actual = mean(costs - controllers.cost), mean(costs - after)
         metrics = {
             "value": -mean(costs),
@@ -140,6 +123,7 @@ class Gps:
             "environment_steps": env.horizon * (2 * config.batch_size + jnp.sum(controllers.num_trials)),
         }
         return TrainState(
+            epoch=state.epoch + 1,
             learner=learner,
             precision=self.precision(state.precision, controllers.precision, healthy),
             bound=self.adjusted(state.bound, predicted, actual),
@@ -157,23 +141,18 @@ class Gps:
         with jax.default_matmul_precision("highest"):
             controller = control_phase(lagrangian, cost, state.bound * env.horizon, state.multiplier)
         feedback = controller.feedback(unravel)
-        samples = regression_targets(env, start, visited, feedback, "visited", self.config.improved_share)
+        samples = regression_targets(env, start, visited, feedback, "visited", self.config.regression.improved_share)
         return samples, controller, cost, is_healthy(env, start, visited, feedback, controller.cost)
 
-    def fit(self, learner: Learner, samples: Samples, key: Key) -> tuple[Learner, jax.Array]:
-        """The regression of one epoch; the key is consumed."""
-        config = self.config
-        return fit(
-            self.actor.apply,
-            self.optimizer,
-            lambda steps: decayed_rate(config.learning_rate, steps / config.gradient_steps, config.halved_after),
-            learner,
-            samples,
-            key,
-            horizon=self.env.horizon,
-            num_steps=config.gradient_steps,
-            minibatch_size=config.minibatch_size,
-        )
+    @property
+    def steps(self) -> GradientSteps:
+        """The gradient steps of an epoch."""
+        how = self.config.regression
+
+        def learning_rate(num_steps: jax.Array) -> jax.Array:
+            return decayed_rate(how.learning_rate, num_steps / how.gradient_steps, how.halved_after)
+
+        return GradientSteps(self.optimizer, learning_rate, how.gradient_steps, how.minibatch_size, self.env.horizon)
 
     def precision(self, old: jax.Array, precisions: jax.Array, healthy: jax.Array) -> jax.Array:
         """(A, A) the mean of the controllers' precisions (k, T, A, A), as far as the smallest deviation allows."""
@@ -183,7 +162,7 @@ class Gps:
         limit = self.env.action_limit
         scale = limit[:, None] * limit[None]
         eigenvalues, vectors = jnp.linalg.eigh(mean * scale)
-        bounded = jnp.minimum(eigenvalues, self.config.smallest_deviation**-2)
+        bounded = jnp.minimum(eigenvalues, self.config.control_phase.min_deviation**-2)
         return (vectors * bounded[None]) @ vectors.T / scale
 
     def adjusted(self, bound: jax.Array, predicted: jax.Array, actual: jax.Array) -> jax.Array:
@@ -192,15 +171,5 @@ class Gps:
         tiny = jnp.finfo(bound.dtype).tiny
         factor = jnp.where(lost > 0, predicted / (2 * jnp.maximum(lost, tiny)), MAX_BOUND_FACTOR)
         factor = jnp.where(jnp.isfinite(lost), jnp.clip(factor, MIN_BOUND_FACTOR, MAX_BOUND_FACTOR), MIN_BOUND_FACTOR)
-        return jnp.clip(bound * factor, self.config.bound / MAX_BOUND_RATIO, self.config.bound * MAX_BOUND_RATIO)
-
-
-def validate(config: Config) -> Config:
-    """The config in its final form; raises InputError naming a setting that is not allowed."""
-    policy_model.check_counts(config, "batch_size", "gradient_steps")
-    policy_model.check_counts(config, "minibatch_size", "chunk_size", at_least=0)
-    for name in ("bound", "deviation", "smallest_deviation", "learning_rate"):
-        checks.number(f"algorithm.{name}", getattr(config, name), above=0.0)
-    checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
-    policy_model.check_share("improved_share", config.improved_share)
-    return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))
+        first = self.config.control_phase.bound
+        return jnp.clip(bound * factor, first / MAX_BOUND_RATIO, first * MAX_BOUND_RATIO)

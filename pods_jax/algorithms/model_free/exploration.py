@@ -9,10 +9,8 @@ environment back to its first state for ever.) The time limit is a truncation: t
 the value of the last observation stands for what would come after it. Since no reset has taken the place of that
 observation, Brax's losses need not leave the last step out; their `truncation` is 0 throughout.
 
-No target ever corrects the critic at that last observation, since no step begins there. With a discount of 0.99 it
-grew without bound on the 3D pendulum once the policy let the handle drift (the loss rose from 0.02 to 1e9 and
-the return fell from -9.8 to -27 while PPO trained for 80 epochs), and SAC's return jumped to and fro. With 0.97 and
-0.95 neither does.
+No target ever corrects the critic at that last observation, since no step begins there: with a discount too near to
+one it may grow without bound (`docs/architecture.md` has the figures).
 """
 
 from dataclasses import dataclass

@@ -15,17 +15,19 @@ r = 1 where they begin.
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 from pods_jax.policies.network import PolicyNetwork
+from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
 
 if TYPE_CHECKING:  # Brax is imported when the algorithm is made, not before
@@ -33,21 +35,44 @@ if TYPE_CHECKING:  # Brax is imported when the algorithm is made, not before
 
 
 @dataclass(frozen=True)
+class Optimizer:
+    """Adam, in passes over minibatches of whole episodes."""
+
+    learning_rate: float = setting(1e-3, "of Adam", above=0.0)
+    max_gradient_norm: float = setting(1.0, "a longer gradient is clipped to this norm", above=0.0)
+    num_minibatches: int = setting(8, "into which the rollouts of an epoch are divided", at_least=1)
+    num_passes: int = setting(4, "over all of them in each epoch", at_least=1)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The coefficients of the loss."""
+
+    discount: float = setting(
+        0.97, "of the rewards of later steps; see `exploration` before raising it", above=0.0, at_most=1.0
+    )
+    gae_lambda: float = setting(
+        0.95, "between one-step (0) and whole-episode (1) advantages", at_least=0.0, at_most=1.0
+    )
+    clipping: float = setting(0.3, "c, of the ratio of probabilities", above=0.0)
+    entropy_cost: float = setting(1e-3, "weight of the entropy", at_least=0.0)
+    reward_scale: float = setting(0.1, "of the rewards that the critic learns", above=0.0)
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of PPO; the defaults were tried on pendulum_2d / stop."""
 
-    batch_size: int = 512  # rollouts per epoch
-    num_minibatches: int = 8  # into which they are divided
-    num_passes: int = 4  # over all of them in each epoch
-    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network, its scale and the critic
-    learning_rate: float = 1e-3  # of Adam
-    max_gradient_norm: float = 1.0  # longer gradients are shortened to it
-    discount: float = 0.97  # of the rewards of later steps; see `exploration` before raising it
-    gae_lambda: float = 0.95  # between one-step (0) and whole-episode (1) advantages
-    clipping: float = 0.3  # c above
-    entropy_cost: float = 1e-3
-    reward_scale: float = 0.1  # of the rewards that the critic learns
-    standardize: bool = True  # whether observations are scaled by their spread so far
+    MOVED: ClassVar[dict[str, str]] = {
+        **{field.name: f"optimizer.{field.name}" for field in dataclasses.fields(Optimizer)},
+        **{field.name: f"loss.{field.name}" for field in dataclasses.fields(Loss)},
+    }
+
+    batch_size: int = setting(512, "rollouts per epoch", at_least=1)
+    hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of policy, its scale and critic")
+    standardize: bool = setting(True, "whether observations are scaled by their spread so far")
+    optimizer: Optimizer = group(Optimizer, "Adam, in passes over minibatches of whole episodes")
+    loss: Loss = group(Loss, "the coefficients of the loss")
 
 
 @struct.dataclass
@@ -62,13 +87,21 @@ class TrainState:
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """PPO for one environment. Raises InputError naming a setting that is not allowed, and where Brax is missing."""
-    config = validate(config or Config())
+    config = settings.check(config or Config(), "algorithm")
+    if config.batch_size % config.optimizer.num_minibatches:
+        raise InputError(
+            "algorithm.optimizer.num_minibatches",
+            config.optimizer.num_minibatches,
+            f"must divide batch_size, {config.batch_size}",
+        )
     from pods_jax.algorithms.model_free import exploration
 
     exploration.refuse_terminal_only("ppo", env)
     network = PolicyNetwork(config.hidden_sizes, env.action_size)
-    explorer = exploration.Explorer(env, network, config.standardize, config.reward_scale)
-    optimizer = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), optax.adam(config.learning_rate))
+    explorer = exploration.Explorer(env, network, config.standardize, config.loss.reward_scale)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(config.optimizer.max_gradient_norm), optax.adam(config.optimizer.learning_rate)
+    )
     ppo = Ppo(env, config, explorer, optimizer)
     return Algorithm("ppo", env, config, ppo.init, ppo.update, ppo.policy)
 
@@ -105,13 +138,13 @@ class Ppo:
 
         def one_pass(carry, key):
             key_order, key_loss = jax.random.split(key)
-            order = jax.random.permutation(key_order, count).reshape(self.config.num_minibatches, -1)
-            keys = jax.random.split(key_loss, self.config.num_minibatches)
+            order = jax.random.permutation(key_order, count).reshape(self.config.optimizer.num_minibatches, -1)
+            keys = jax.random.split(key_loss, self.config.optimizer.num_minibatches)
             descend = partial(self.descend, state.normalizer, experience)
             return jax.lax.scan(descend, carry, (order, keys))
 
         start = (state.params, state.optimizer_state)
-        passes = jax.random.split(key_passes, self.config.num_passes)
+        passes = jax.random.split(key_passes, self.config.optimizer.num_passes)
         (params, optimizer_state), losses = jax.lax.scan(one_pass, start, passes)
         with jax.numpy_rank_promotion("allow"):
             normalizer = self.explorer.update_normalizer(state.normalizer, experience.observation)
@@ -145,10 +178,10 @@ class Ppo:
             data,
             key,
             self.networks(),
-            entropy_cost=self.config.entropy_cost,
-            discounting=self.config.discount,
-            gae_lambda=self.config.gae_lambda,
-            clipping_epsilon=self.config.clipping,
+            entropy_cost=self.config.loss.entropy_cost,
+            discounting=self.config.loss.discount,
+            gae_lambda=self.config.loss.gae_lambda,
+            clipping_epsilon=self.config.loss.clipping,
         )
         named = {"policy_loss": "policy_loss", "value_loss": "v_loss", "entropy_loss": "entropy_loss"}
         metrics = {name: parts[theirs] for name, theirs in named.items()}
@@ -168,22 +201,3 @@ class Ppo:
             ),
             parametric_action_distribution=self.explorer.distribution,
         )
-
-
-def validate(config: Config) -> Config:
-    """The config with `hidden_sizes` a tuple; raises InputError naming a setting that is not allowed."""
-    for field in ("batch_size", "num_minibatches", "num_passes"):
-        checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
-    if config.batch_size % config.num_minibatches:
-        raise checks.InputError(
-            "algorithm.num_minibatches", config.num_minibatches, f"must divide batch_size, {config.batch_size}"
-        )
-    for field in ("learning_rate", "max_gradient_norm", "discount", "clipping", "reward_scale"):
-        checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)
-    for field in ("gae_lambda", "entropy_cost"):
-        checks.number(f"algorithm.{field}", getattr(config, field), at_least=0.0)
-    for field in ("discount", "gae_lambda"):
-        if getattr(config, field) > 1:
-            raise checks.InputError(f"algorithm.{field}", getattr(config, field), "must be at most 1")
-    checks.boolean("algorithm.standardize", config.standardize)
-    return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))

@@ -13,17 +13,19 @@ episode as a whole, and the target network is as slow.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 from pods_jax.policies.network import PolicyNetwork
+from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
 
 if TYPE_CHECKING:  # Brax is imported when the algorithm is made, not before
@@ -37,18 +39,39 @@ TEMPERATURE_RATE = 0.3
 
 
 @dataclass(frozen=True)
+class Optimizer:
+    """Adam, on transitions drawn from all that are stored."""
+
+    learning_rate: float = setting(1e-3, "of Adam", above=0.0)
+    gradient_steps: int = setting(1600, "gradient steps per epoch", at_least=1)
+    minibatch_size: int = setting(256, "transitions per gradient step", at_least=1)
+    buffer_size: int = setting(200_000, "transitions that are stored, the oldest leave first", at_least=1)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The coefficients of the losses."""
+
+    discount: float = setting(
+        0.97, "of the rewards of later steps; see `exploration` before raising it", above=0.0, at_most=1.0
+    )
+    reward_scale: float = setting(1.0, "of the rewards that the critics learn, against the entropy", above=0.0)
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of SAC; the defaults were tried on pendulum_2d / stop."""
 
-    batch_size: int = 64  # rollouts per epoch
-    gradient_steps: int = 1600  # per epoch
-    minibatch_size: int = 256  # transitions per gradient step
-    buffer_size: int = 200_000  # transitions that are stored, the oldest leave first
-    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network, its scale and the critics
-    learning_rate: float = 1e-3  # of Adam
-    discount: float = 0.97  # of the rewards of later steps; see `exploration` before raising it
-    reward_scale: float = 1.0  # of the rewards that the critics learn, against the entropy
-    standardize: bool = True  # whether observations are scaled by their spread so far
+    MOVED: ClassVar[dict[str, str]] = {
+        **{field.name: f"optimizer.{field.name}" for field in dataclasses.fields(Optimizer)},
+        **{field.name: f"loss.{field.name}" for field in dataclasses.fields(Loss)},
+    }
+
+    batch_size: int = setting(64, "rollouts per epoch", at_least=1)
+    hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of policy, its scale and critics")
+    standardize: bool = setting(True, "whether observations are scaled by their spread so far")
+    optimizer: Optimizer = group(Optimizer, "Adam, on transitions drawn from all that are stored")
+    loss: Loss = group(Loss, "the coefficients of the losses")
 
 
 @struct.dataclass
@@ -72,23 +95,23 @@ class TrainState:
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """SAC for one environment. Raises InputError naming a setting that is not allowed, and where Brax is missing."""
-    config = validate(config or Config())
-    if config.buffer_size < config.batch_size * env.horizon:
-        raise checks.InputError(
-            "algorithm.buffer_size",
-            config.buffer_size,
+    config = settings.check(config or Config(), "algorithm")
+    if config.optimizer.buffer_size < config.batch_size * env.horizon:
+        raise InputError(
+            "algorithm.optimizer.buffer_size",
+            config.optimizer.buffer_size,
             f"must hold an epoch, batch_size times horizon, {config.batch_size * env.horizon}",
         )
     from pods_jax.algorithms.model_free import exploration
 
     exploration.refuse_terminal_only("sac", env)
     network = PolicyNetwork(config.hidden_sizes, env.action_size)
-    explorer = exploration.Explorer(env, network, config.standardize, config.reward_scale)
-    adam = optax.adam(config.learning_rate)
+    explorer = exploration.Explorer(env, network, config.standardize, config.loss.reward_scale)
+    adam = optax.adam(config.optimizer.learning_rate)
     optimizers = {
         "policy": adam,
         "critics": adam,
-        "log_temperature": optax.adam(TEMPERATURE_RATE * config.learning_rate),
+        "log_temperature": optax.adam(TEMPERATURE_RATE * config.optimizer.learning_rate),
     }
     sac = Sac(env, config, explorer, optimizers)
     return Algorithm("sac", env, config, sac.init, sac.update, sac.policy)
@@ -138,7 +161,7 @@ class Sac:
                 _, sample = queue.sample_internal(buffer.replace(key=key_sample))
                 return self.descend(normalizer, sample, learned, key_losses)
 
-            steps = jax.random.split(key_steps, config.gradient_steps)
+            steps = jax.random.split(key_steps, config.optimizer.gradient_steps)
             learned, losses = jax.lax.scan(descend, state.learned, steps)
         new, old = (learned, normalizer, buffer), (state.learned, state.normalizer, state.buffer)
         # Where no rollout was healthy there was nothing to learn; what stays anyway, such as a key, is no choice.
@@ -179,7 +202,7 @@ class Sac:
         return losses.make_losses(
             self.networks(),
             reward_scaling=1.0,  # the rewards come scaled
-            discounting=self.config.discount,
+            discounting=self.config.loss.discount,
             action_size=self.env.action_size,
         )
 
@@ -214,16 +237,5 @@ class Sac:
             next_observation=observation,
             extras={"state_extras": {"truncation": number}},
         )
-        return replay_buffers.UniformSamplingQueue(self.config.buffer_size, example, self.config.minibatch_size)
-
-
-def validate(config: Config) -> Config:
-    """The config with `hidden_sizes` a tuple; raises InputError naming a setting that is not allowed."""
-    for field in ("batch_size", "gradient_steps", "minibatch_size", "buffer_size"):
-        checks.integer(f"algorithm.{field}", getattr(config, field), at_least=1)
-    for field in ("learning_rate", "discount", "reward_scale"):
-        checks.number(f"algorithm.{field}", getattr(config, field), above=0.0)
-    if config.discount > 1:
-        raise checks.InputError("algorithm.discount", config.discount, "must be at most 1")
-    checks.boolean("algorithm.standardize", config.standardize)
-    return dataclasses.replace(config, hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes))
+        how = self.config.optimizer
+        return replay_buffers.UniformSamplingQueue(how.buffer_size, example, how.minibatch_size)

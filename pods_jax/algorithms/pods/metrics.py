@@ -1,4 +1,4 @@
-"""The books of one epoch: where return was gained, and how much of it reached the policy."""
+"""The metrics of one epoch: where return was gained, and how much of it reached the policy."""
 
 import jax
 import jax.numpy as jnp
@@ -6,30 +6,35 @@ import jax.numpy as jnp
 from pods_jax.algorithms.pods.guard import Guarded
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement
+from pods_jax.rollouts import healthy_mean
 from pods_jax.types import Metrics, Trajectory
 
 STEP_SIZE_BINS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Upper ends of the bins of the step-size histogram; the first counts "no step", the last full steps."""
 
 
-def improved(env: Environment, better: Improvement, healthy: jax.Array) -> Metrics:
-    """The part about k trajectories and their improvements, leaves (k, ...).
+def improved_metrics(env: Environment, better: Improvement, healthy: jax.Array) -> Metrics:
+    """Metrics of k trajectories and their improvements, leaves (k, ...).
 
     What was simulated are the rollouts of the policy and the trials of the line searches; derivatives along a
     trajectory that was simulated are no steps.
     """
     simulated = healthy.shape[0] + jnp.sum(better.num_trials)
-    return _part(env, better.actions, better.value_before, better.value, better.step_size, healthy, simulated)
+    return _trajectory_metrics(
+        env, better.actions, better.value_before, better.value, better.step_size, healthy, simulated
+    )
 
 
-def visited(env: Environment, trajectories: Trajectory, healthy: jax.Array, more: int) -> Metrics:
-    """The same part about k trajectories that were not improved, leaves (k, ...), and `more` that were simulated."""
+def visited_metrics(env: Environment, trajectories: Trajectory, healthy: jax.Array, num_more: int) -> Metrics:
+    """The same metrics of k trajectories that were not improved, leaves (k, ...); `num_more` were simulated too."""
     returns = jnp.sum(trajectories.reward, axis=1)
-    simulated = healthy.shape[0] + more
-    return _part(env, trajectories.action, returns, returns, jnp.zeros_like(returns), healthy, simulated)
+    simulated = healthy.shape[0] + num_more
+    return _trajectory_metrics(
+        env, trajectories.action, returns, returns, jnp.zeros_like(returns), healthy, simulated
+    )
 
 
-def _part(
+def _trajectory_metrics(
     env: Environment,
     actions: jax.Array,
     before: jax.Array,
@@ -41,13 +46,13 @@ def _part(
     """Of actions (k, T, A), returns before and after (k,) and steps (k,), means over the healthy (k,)."""
     ratio = jnp.abs(actions) / env.action_limit[None, None]
     return {
-        "value": average(before, healthy),
-        "value_improved": average(after, healthy),
-        "improved_fraction": average((step_size > 0).astype(before.dtype), healthy),
+        "value": healthy_mean(before, healthy),
+        "value_improved": healthy_mean(after, healthy),
+        "improved_fraction": healthy_mean((step_size > 0).astype(before.dtype), healthy),
         "worse_rollouts": jnp.sum(after < before),
-        "step_size_mean": average(step_size, healthy),
+        "step_size_mean": healthy_mean(step_size, healthy),
         "step_size_histogram": _histogram(step_size),
-        "saturated_fraction": average(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2)), healthy),
+        "saturated_fraction": healthy_mean(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2)), healthy),
         "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], ratio, 0.0)),
         "unhealthy_rollouts": jnp.sum(~healthy),
         "environment_steps": jnp.asarray(env.horizon * simulated, jnp.int32),
@@ -56,7 +61,7 @@ def _part(
 
 def epoch_metrics(
     env: Environment,
-    made: Metrics,
+    trajectories: Metrics,
     healthy: jax.Array,
     losses: jax.Array,
     guarded: Guarded,
@@ -64,26 +69,21 @@ def epoch_metrics(
 ) -> Metrics:
     """All metrics of an epoch of k rollouts, the rollouts of the fitted policy counted among environment_steps.
 
-    made: by `improved` or `visited`. healthy: (k,). losses: of each gradient step. value_fitted: (k,) return of the
-    fitted policy from the same initial states.
+    trajectories: by `improved_metrics` or `visited_metrics`. healthy: (k,). losses: of each gradient step.
+    value_fitted: (k,) return of the fitted policy from the same initial states.
     """
-    before, gained = made["value"], made["value_improved"] - made["value"]
-    after = average(value_fitted, healthy)
+    before, gained = trajectories["value"], trajectories["value_improved"] - trajectories["value"]
+    after = healthy_mean(value_fitted, healthy)
     return {
-        **made,
+        **trajectories,
         "value_fitted": after,
         "retention": jnp.where(gained > 0, (after - before) / jnp.where(gained > 0, gained, 1.0), 1.0),
         "fit_loss_before": losses[0],
         "fit_loss": losses[-1],
-        "environment_steps": made["environment_steps"] + env.horizon * value_fitted.size,
+        "environment_steps": trajectories["environment_steps"] + env.horizon * value_fitted.size,
         "guard_value": guarded.value,
         "guard_acted": guarded.acted,
     }
-
-
-def average(values: jax.Array, healthy: jax.Array) -> jax.Array:
-    """() the mean of values (k,) over those that are healthy (k,), 0 if none is."""
-    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
 
 
 def _histogram(step_size: jax.Array) -> jax.Array:

@@ -46,7 +46,7 @@ def regression_targets(
     visited: Trajectory,
     feedback: LocalFeedback,
     states: str,
-    improved_share: float | jax.Array,
+    improved_share: float | jax.Array = IMPROVED_SHARE,
 ) -> Samples:
     """The samples of one rollout: T on the "improved" states, 2 T on the "visited" states and these.
 

@@ -13,26 +13,22 @@ only are learnt through the critic.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
+from pods_jax.algorithms.gradient_settings import GRADIENT_MOVED, GradientOptimizer, whole_minibatches
 from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
 from pods_jax.envs.environment import Environment, State
-from pods_jax.policies import policy_model
-from pods_jax.policies.policy_model import (
-    Descent,
-    PolicyModel,
-    decayed_rate,
-    descend,
-    make_policy_model,
-    sample_states,
-)
+from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
+from pods_jax.policies.policy_model import PolicyModel, make_policy_model
+from pods_jax.rollouts import sample_states
+from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
 
 TRACE = 0.95
@@ -40,27 +36,43 @@ TRACE = 0.95
 
 
 @dataclass(frozen=True)
+class CriticSettings:
+    """What learns the value of states."""
+
+    hidden_sizes: tuple[int, ...] = setting((64, 64), "units of each hidden layer of the critic")
+    learning_rate: float = setting(2e-3, "of the critic in the first epoch", above=0.0)
+    gradient_steps: int = setting(16, "of the critic after each window", at_least=1)
+    target_share: float = setting(
+        0.6, "of the critic that goes into the target critic after each window", at_least=0.0, at_most=1.0
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of SHAC; the defaults are those that served pendulum_2d best."""
 
-    batch_size: int = 640  # episodes per epoch, rounded down to whole minibatches
-    minibatch_size: int = 64  # episodes at a time, N
-    window: int = 10  # steps that a gradient passes through
-    hidden_sizes: tuple[int, ...] = (128, 128)  # of the policy network
-    learning_rate: float = 1e-2  # of the policy's Adam in the first epoch
-    halved_after: float = 10.0  # epochs; learning rates fall as 1 / (1 + epoch / halved_after), 0: they stay
-    max_gradient_norm: float = 1.0  # of both gradients; a longer one is clipped
-    critic_sizes: tuple[int, ...] = (64, 64)  # hidden layers of the critic
-    critic_learning_rate: float = 2e-3
-    critic_steps: int = 16  # gradient steps of the critic after each window
-    target_share: float = 0.6  # of the critic that goes into the target critic after each window
+    MOVED: ClassVar[dict[str, str]] = {
+        **GRADIENT_MOVED,
+        "critic_sizes": "critic.hidden_sizes",
+        "critic_learning_rate": "critic.learning_rate",
+        "critic_steps": "critic.gradient_steps",
+        "target_share": "critic.target_share",
+    }
+
+    batch_size: int = setting(640, "episodes per epoch, rounded down to whole minibatches", at_least=1)
+    minibatch_size: int = setting(64, "episodes at a time, N", at_least=1)
+    window: int = setting(10, "steps that a gradient passes through", at_least=1)
+    hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of the policy network")
+    optimizer: GradientOptimizer = group(GradientOptimizer, "Adam, for policy and critic")
+    critic: CriticSettings = group(CriticSettings, "what learns the value of states")
 
 
 @struct.dataclass
 class TrainState:
     """Everything that an epoch needs from the last one."""
 
-    actor: Descent
+    epoch: jax.Array  # () int32, epochs that are over
+    policy: Descent
     critic: Descent
     target: Any  # parameters of the target critic
     scale: jax.Array  # () magnitude of returns, the unit of the critic
@@ -82,14 +94,16 @@ class Window:
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """SHAC for one environment. Raises InputError naming a setting that is not allowed."""
-    config = validate(config or Config())
-    critic = Critic(env, CriticNetwork(config.critic_sizes))
+    config = settings.check(config or Config(), "algorithm")
+    batch_size, minibatch_size = whole_minibatches(config.batch_size, config.minibatch_size)
+    config = dataclasses.replace(config, batch_size=batch_size, minibatch_size=minibatch_size)
+    critic = Critic(env, CriticNetwork(config.critic.hidden_sizes))
     shac = Shac(
         env,
         config,
         make_policy_model(env, config.hidden_sizes),
         critic,
-        policy_model.clipped_adam(config.max_gradient_norm),
+        clipped_adam(config.optimizer.max_gradient_norm),
     )
     return Algorithm("shac", env, config, shac.init, shac.update, shac.policy)
 
@@ -100,7 +114,7 @@ class Shac:
 
     env: Environment
     config: Config
-    actor: PolicyModel
+    model: PolicyModel
     critic: Critic
     optimizer: optax.GradientTransformation
 
@@ -111,13 +125,14 @@ class Shac:
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""
-        params, key_states, key_rest = self.actor.init(key)
+        params, key_states, key_rest = self.model.init(key)
         key_critic, key_epochs = jax.random.split(key_rest)
         states = sample_states(self.env, key_states, self.config.minibatch_size)
-        scale = jnp.mean(jnp.abs(self.actor.returns(params, states)))
-        critic = policy_model.init_descent(self.optimizer, self.critic.init(key_critic))
+        scale = jnp.mean(jnp.abs(self.model.returns(params, states)))
+        critic = init_descent(self.optimizer, self.critic.init(key_critic))
         return TrainState(
-            actor=policy_model.init_descent(self.optimizer, params),
+            epoch=jnp.asarray(0, jnp.int32),
+            policy=init_descent(self.optimizer, params),
             critic=critic,
             target=critic.params,
             scale=jnp.maximum(jnp.where(jnp.isfinite(scale), scale, 1.0), jnp.finfo(scale.dtype).eps),
@@ -128,29 +143,30 @@ class Shac:
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state."""
-        return self.actor.policy(state.actor.params)
+        return self.model.policy(state.policy.params)
 
     def update(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch: `batch_size` episodes' worth of windows, each with a gradient step."""
-        config = self.config
+        config, optimizer = self.config, self.config.optimizer
         count = config.batch_size // config.minibatch_size * self.windows
-        epochs = state.actor.num_steps / count
-        rate = decayed_rate(config.learning_rate, epochs, config.halved_after)
-        critic_rate = decayed_rate(config.critic_learning_rate, epochs, config.halved_after)
+        rate, critic_rate = (
+            decayed_rate(first, state.epoch, optimizer.halved_after).astype(self.env.action_limit.dtype)
+            for first in (optimizer.learning_rate, config.critic.learning_rate)
+        )
         state, rows = jax.lax.scan(lambda state, _: self.advance(state, rate, critic_rate), state, length=count)
-        return state, {
+        return dataclasses.replace(state, epoch=state.epoch + 1), {
             **{name: jnp.mean(rows[name]) for name in ("loss", "critic_loss", "gradient_norm")},
             "unhealthy_rollouts": jnp.sum(rows["unhealthy_windows"]) / self.windows,
             "environment_steps": jnp.asarray(count * config.minibatch_size * config.window),
         }
 
     def advance(self, state: TrainState, rate: jax.Array, critic_rate: jax.Array) -> tuple[TrainState, Metrics]:
-        """One window of all episodes: a step of the actor, several of the critic, a little of the target critic."""
+        """One window of all episodes: a step of the policy, several of the critic, a little of the target critic."""
         key, key_states = jax.random.split(state.key)
-        (loss, windows), gradient = jax.value_and_grad(self.loss, has_aux=True)(state.actor.params, state)
-        actor = descend(self.optimizer, state.actor, gradient, rate)
+        (loss, windows), gradient = jax.value_and_grad(self.loss, has_aux=True)(state.policy.params, state)
+        policy = if_finite(gradient, descend(self.optimizer, state.policy, gradient, rate), state.policy)
         critic, critic_loss = self.learn_values(state, windows, critic_rate)
-        share = self.config.target_share
+        share = self.config.critic.target_share
         target = jax.tree.map(lambda old, new: (1 - share) * old + share * new, state.target, critic.params)
         healthy = jnp.all(windows.healthy, axis=1)
         time = state.time + self.config.window
@@ -165,7 +181,7 @@ class Shac:
             "gradient_norm": optax.tree.norm(gradient),
             "unhealthy_windows": jnp.sum(~healthy),
         }
-        return TrainState(actor, critic, target, state.scale, states, time, key), metrics
+        return TrainState(state.epoch, policy, critic, target, state.scale, states, time, key), metrics
 
     def loss(self, params: Any, state: TrainState) -> tuple[jax.Array, Window]:
         """() the mean cost of a window and of what follows, in units of the scale; and the windows, leaves (N, h)."""
@@ -184,7 +200,7 @@ class Shac:
         weights = self.env.reward_weights(self.env.horizon)
 
         def advance(state, time):
-            action = self.actor.apply(params, self.env.observe(state))
+            action = self.model.apply(params, self.env.observe(state))
             after = self.env.step(state, action)
             weight = jnp.where(time < self.env.horizon, weights[jnp.minimum(time, self.env.horizon - 1)], 0.0)
             reward = weight * self.env.reward(after, action)
@@ -207,27 +223,11 @@ class Shac:
 
         def step(critic, _):
             number, gradient = jax.value_and_grad(loss)(critic.params)
-            return descend(self.optimizer, critic, gradient, rate), number
+            return if_finite(gradient, descend(self.optimizer, critic, gradient, rate), critic), number
 
-        critic, losses = jax.lax.scan(step, state.critic, length=self.config.critic_steps)
+        critic, losses = jax.lax.scan(step, state.critic, length=self.config.critic.gradient_steps)
         return critic, losses[-1]
 
 
 def _like(mask: jax.Array, leaf: jax.Array) -> jax.Array:
     return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
-
-
-def validate(config: Config) -> Config:
-    """The config in its final form; raises InputError naming a setting that is not allowed."""
-    sizes = policy_model.whole_minibatches(config)
-    policy_model.check_counts(config, "window", "critic_steps")
-    for name in ("learning_rate", "critic_learning_rate", "max_gradient_norm"):
-        checks.number(f"algorithm.{name}", getattr(config, name), above=0.0)
-    checks.number("algorithm.halved_after", config.halved_after, at_least=0.0)
-    policy_model.check_share("target_share", config.target_share)
-    return dataclasses.replace(
-        config,
-        **sizes,
-        hidden_sizes=checks.sizes("algorithm.hidden_sizes", config.hidden_sizes),
-        critic_sizes=checks.sizes("algorithm.critic_sizes", config.critic_sizes),
-    )

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, algorithms, envs, train
-from pods_jax.algorithms.pods import algorithm
 from pods_jax.algorithms.pods.metrics import STEP_SIZE_BINS
-from pods_jax.policies.policy_model import make_policy_model, sample_states
+from pods_jax.policies.policy_model import make_policy_model
+from pods_jax.rollouts import sample_states
+from pods_jax.runs.configuration import merged
 
-SMALL = {"batch_size": 12, "guard_size": 6, "hidden_sizes": (16,), "gradient_steps": 20, "minibatch_size": 64}
+SMALL = {
+    "batch_size": 12,
+    "guard": {"size": 6},
+    "hidden_sizes": (16,),
+    "regression": {"gradient_steps": 20, "minibatch_size": 64},
+}
 
 
 def small_env():
@@ -58,16 +64,16 @@ def test_the_promises_of_the_ledger(history):
     "method", [pytest.param(name, marks=pytest.mark.slow) for name in ("first_order", "gauss_newton", "newton")]
 )
 def test_every_method_learns_with_its_own_regression(method):
-    algorithm = algorithms.make("pods", small_env(), method=method, **SMALL)
-    expected = "improved_states" if method == "first_order" else "visited_states"
-    assert algorithm.config.regression == expected
+    algorithm = algorithms.make("pods", small_env(), improvement={"method": method}, **SMALL)
+    expected = "improved" if method == "first_order" else "visited"
+    assert algorithm.config.regression.states == expected
     _, history = train(algorithm, jax.random.key(0), 4)
     assert history[-1]["guard_value"] > history[0]["guard_value"]
     assert all(np.all(np.isfinite(value)) for row in history for value in row.values())
 
 
 def test_chunks_of_rollouts_change_nothing_but_rounding(small):
-    chunked = algorithms.make("pods", small_env(), chunk_size=6, **SMALL)
+    chunked = algorithms.make("pods", small_env(), improvement={"chunk_size": 6}, **SMALL)
     start = chunked.init(jax.random.key(0))
     outcomes = [update(start)[0].params for update in (small[1], jax.jit(chunked.update))]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9), *outcomes)
@@ -98,14 +104,16 @@ def test_where_the_guard_holds_a_policy_the_learner_goes_on_from_its_own_rollout
 
 
 def test_without_a_guard_every_finite_policy_is_taken_and_all_states_are_drawn_anew():
-    algorithm = algorithms.make("pods", small_env(), **SMALL | {"guard_size": 0, "regression": "improved_states"})
+    algorithm = algorithms.make(
+        "pods", small_env(), **merged(SMALL, {"guard": {"size": 0}, "regression": {"states": "improved"}})
+    )
     untrained = algorithm.init(jax.random.key(0))
     trained, history = train(algorithm, jax.random.key(0), 25)
     assert not any(row["guard_acted"] for row in history)
     assert np.any(np.diff([row["guard_value"] for row in history]) < 0)  # other states each time
-    actor = make_policy_model(algorithm.env, algorithm.config.hidden_sizes)
+    model = make_policy_model(algorithm.env, algorithm.config.hidden_sizes)
     states = sample_states(algorithm.env, jax.random.key(5), 64)
-    before, after = (jnp.mean(actor.returns(state.params, states)) for state in (untrained, trained))
+    before, after = (jnp.mean(model.returns(state.params, states)) for state in (untrained, trained))
     assert after > 0.9 * before  # both are negative
 
 
@@ -125,7 +133,7 @@ def test_a_rollout_that_is_not_finite_never_reaches_the_policy(small):
 def single():
     """States and metrics of eight epochs in single precision, of observations that are standardized."""
     env = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), small_env())
-    algorithm = algorithms.make("pods", env, standardize=True, **SMALL)
+    algorithm = algorithms.make("pods", env, **merged(SMALL, {"regression": {"standardize": True}}))
     update, states, history = jax.jit(algorithm.update), [algorithm.init(jax.random.key(0))], []
     for _ in range(8):
         state, metrics = update(states[-1])
@@ -164,14 +172,17 @@ def test_a_policy_is_a_function_of_one_observation():
     [
         ({"batch_size": 0}, ("batch_size = 0", "at least 1")),
         ({"batch_size": 2.5}, ("batch_size = 2.5", "whole number")),
-        ({"learning_rate": float("nan")}, ("learning_rate = nan", "finite")),
-        ({"learning_rate": -1.0}, ("learning_rate = -1.0", "greater than 0")),
-        ({"method": "ricati"}, ("method = 'ricati'", "did you mean 'riccati'")),
-        ({"regression": "visited"}, ("regression = 'visited'", "visited_states")),
-        ({"polish_after": -1}, ("polish_after = -1", "at least 0")),
+        ({"optimizer": {"learning_rate": float("nan")}}, ("learning_rate = nan", "finite")),
+        ({"optimizer": {"learning_rate": -1.0}}, ("learning_rate = -1.0", "greater than 0")),
+        ({"improvement": {"method": "ricati"}}, ("method = 'ricati'", "did you mean 'riccati'")),
+        (
+            {"regression": {"states": "visited_states"}},
+            ("regression.states = 'visited_states'", "did you mean 'visited'"),
+        ),
+        ({"fine_tune_after": -1}, ("fine_tune_after = -1", "at least 0")),
         ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
         ({"hidden_sizes": (8, "a")}, ("hidden_sizes[1] = 'a'", "whole number")),
-        ({"damping": -1e-3}, ("damping = -0.001", "at least 0")),
+        ({"improvement": {"damping": -1e-3}}, ("damping = -0.001", "at least 0")),
         ({"batch_sze": 3}, ("batch_sze", "did you mean 'batch_size'")),
     ],
 )
@@ -186,5 +197,23 @@ def test_an_unknown_algorithm_names_the_closest():
         algorithms.make("pod", small_env())
 
 
-def test_the_defaults_have_at_most_a_dozen_fields():
-    assert len(dataclasses.fields(algorithm.Config)) <= 12
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("guard_size", 4, "guard.size"),
+        ("polish_after", 3, "fine_tune_after"),
+        ("regression", "visited_states", "regression.states"),
+        ("method", "riccati", "improvement.method"),
+    ],
+)
+def test_a_former_setting_is_refused_with_its_new_place(name, value, place):
+    with pytest.raises(InputError, match=rf"algorithm.{name} = {value!r}: is now algorithm.{place}"):
+        algorithms.make("pods", small_env(), **{name: value})
+
+
+@pytest.mark.parametrize(("name", "steps"), [("pendulum_2d", (50, 1024)), ("pendulum_3d", (200, 256))])
+def test_in_space_gradient_steps_are_four_times_as_many_and_as_small(name, steps):
+    regression = algorithms.make("pods", envs.make(name)).config.regression
+    assert (regression.gradient_steps, regression.minibatch_size) == steps
+    chosen = algorithms.make("pods", envs.make(name), regression={"gradient_steps": 7, "minibatch_size": 9})
+    assert (chosen.config.regression.gradient_steps, chosen.config.regression.minibatch_size) == (7, 9)

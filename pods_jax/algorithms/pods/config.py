@@ -1,0 +1,112 @@
+"""The settings of PODS."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pods_jax import settings
+from pods_jax.checks import InputError
+from pods_jax.envs.environment import Environment
+from pods_jax.settings import group, setting
+from pods_jax.trajopt import METHODS, WITHOUT_FEEDBACK
+
+GRADIENT_STEPS, GRADIENT_STEPS_IN_SPACE = 50, 200
+"""Per epoch, where the settings leave it open; in space each step takes a quarter of the samples."""
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """How trajectories are improved (Eq. 6, Eq. 14)."""
+
+    method: str = setting("riccati", "direction of improvement", choices=METHODS)
+    damping: float = setting(0.0, "added to the diagonal of the Hessian, needed where w_a = 0", at_least=0.0)
+    chunk_size: int = setting(0, "rollouts improved at once; 0: as many as suit the device", at_least=0)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """How the policy is fitted to improved trajectories (Eq. 7)."""
+
+    states: str = setting(
+        "auto",
+        "where it is fitted: on the states that the policy visited, or on the improved ones as in Algorithm 1; "
+        "auto: improved for methods without feedback gains",
+        choices=("auto", "visited", "improved"),
+    )
+    gradient_steps: int = setting(
+        0, "gradient steps per epoch; 0: 50, or in space 200, each on a quarter of minibatch_size", at_least=0
+    )
+    minibatch_size: int = setting(1024, "samples per gradient step; 0: all", at_least=0)
+    standardize: bool = setting(False, "whether the network scales observations by their spread in the first epoch")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Adam."""
+
+    learning_rate: float = setting(1e-2, "in the first epoch; falls as 1 / (1 + epoch / 10)", above=0.0)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When a new policy takes the place of the old one."""
+
+    size: int = setting(
+        200,
+        "initial states, the same in all epochs, on which it may be no worse; 0: no guard, as in Algorithm 1",
+        at_least=0,
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of PODS; the defaults serve all pendulum tasks."""
+
+    MOVED: ClassVar[dict[str, str]] = {
+        "method": "improvement.method",
+        "damping": "improvement.damping",
+        "chunk_size": "improvement.chunk_size",
+        "regression": "regression.states",
+        "gradient_steps": "regression.gradient_steps",
+        "minibatch_size": "regression.minibatch_size",
+        "standardize": "regression.standardize",
+        "learning_rate": "optimizer.learning_rate",
+        "guard_size": "guard.size",
+        "polish_after": "fine_tune_after",
+    }
+
+    batch_size: int = setting(400, "rollouts per epoch, k in the paper", at_least=1)
+    hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of the policy network")
+    fine_tune_after: int = setting(
+        0, "epochs, after which the policy follows the gradient of its return; 0: never", at_least=0
+    )
+    improvement: Improvement = group(Improvement, "how trajectories are improved")
+    regression: Regression = group(Regression, "how the policy is fitted to them")
+    optimizer: Optimizer = group(Optimizer, "Adam, for regression and fine-tuning")
+    guard: Guard = group(Guard, "when a new policy takes the place of the old one")
+
+
+def resolve(config: Config, env: Environment) -> Config:
+    """The settings with all that they leave open decided for an environment; raises InputError if they do not fit."""
+    config = settings.check(config, "algorithm")
+    method, damping = config.improvement.method, config.improvement.damping
+    if env.terminal_only and method != "first_order" and damping == 0:
+        raise InputError(
+            "algorithm.improvement.damping",
+            damping,
+            "must be greater than 0 where only the last reward counts, since all actions but the last cost nothing "
+            "by themselves; try 1e-3",
+        )
+    regression = config.regression
+    if regression.states == "auto":
+        states = "improved" if method in WITHOUT_FEEDBACK else "visited"
+        regression = dataclasses.replace(regression, states=states)
+    if regression.gradient_steps == 0:
+        in_space = env.space_dimension == 3
+        share = GRADIENT_STEPS_IN_SPACE // GRADIENT_STEPS if in_space else 1
+        size = regression.minibatch_size
+        regression = dataclasses.replace(
+            regression, gradient_steps=GRADIENT_STEPS * share, minibatch_size=max(size // share, 1) if size else 0
+        )
+    guard = dataclasses.replace(config.guard, size=min(config.guard.size, config.batch_size))
+    return dataclasses.replace(config, regression=regression, guard=guard)
