@@ -13,7 +13,7 @@ FLAGS ?=
 # Two processes, since compiling one jax program keeps one core busy; a file's tests stay together.
 PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: train test test-slow test-notebooks test-wheel notebooks docs lint clean help
+.PHONY: train test test-all test-slow test-exhaustive test-notebooks test-wheel test-reproduction notebooks docs lint clean help
 .DELETE_ON_ERROR:
 
 help:  ## Lists the targets.
@@ -22,11 +22,19 @@ help:  ## Lists the targets.
 train: $(VENV)/.installed  ## Trains PODS to stop a swinging pendulum (about a minute); results in runs/.
 	$(VENV)/bin/python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop $(FLAGS)
 
-test: $(VENV)/.installed-test  ## Runs the tests, except the slow ones.
-	$(PYTEST) -m "not slow" $(FLAGS)
+test: $(VENV)/.installed-test  ## Runs the quick tests (about five minutes on two cores).
+	$(PYTEST) -m "not slow and not exhaustive" $(FLAGS)
 
-test-slow: $(VENV)/.installed-test  ## Runs the slow tests.
-	$(PYTEST) -m slow $(FLAGS)
+test-all: test-slow test-wheel test-notebooks docs test-reproduction  ## Runs everything else that a change has to pass.
+
+test-slow: $(VENV)/.installed-test  ## Runs the slow tests, which take seconds each.
+	$(PYTEST) -m "slow and not exhaustive" $(FLAGS)
+
+test-exhaustive: $(VENV)/.installed-test  ## Runs the exhaustive tests, which take minutes each.
+	$(PYTEST) -m exhaustive $(FLAGS)
+
+test-reproduction: $(VENV)/.installed-test  ## Does the smallest reproduction of the paper: every algorithm trained and drawn.
+	$(VENV)/bin/python scripts/reproduce.py --table=1 --figure=3,4,8,9,10 --scale=quick --workdir=build/reproduction
 
 test-notebooks: $(VENV)/.installed-test $(VENV)/.installed-notebooks  ## Runs the notebooks at a small size.
 	PODS_JAX_SMALL=1 JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/cache \
@@ -35,7 +43,7 @@ test-notebooks: $(VENV)/.installed-test $(VENV)/.installed-notebooks  ## Runs th
 notebooks: $(VENV)/.installed-notebooks  ## Makes the notebooks from their .py twins, without outputs.
 	$(VENV)/bin/python -m jupytext --to ipynb notebooks/*.py
 
-docs: $(VENV)/.installed-docs  ## Builds the documentation from README and docstrings into build/site.
+docs: $(VENV)/.installed-docs  ## Builds the documentation into build/site.
 	mkdir -p build/docs && $(VENV)/bin/python -m mkdocs build --strict --quiet --config-file scripts/site/mkdocs.yml
 
 test-wheel: $(VENV)/.installed  ## Builds the wheel, installs it without extras elsewhere and uses it.
