@@ -12,7 +12,7 @@ from pods_jax.trajopt import DIRECTIONS, WITHOUT_FEEDBACK
 
 HORIZON = 6
 METHODS = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in ("newton", "conjugate_gradient") else [])
+    pytest.param(name, marks=[pytest.mark.exhaustive] if name in ("newton", "conjugate_gradient") else [])
     for name in DIRECTIONS
 ]
 """The exact Hessian compiles for longest, and is tested in tests/trajopt."""
@@ -54,7 +54,7 @@ def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, st
         assert np.all(better.action_hessian > 0)
 
 
-@pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.slow), "riccati"])
+@pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.exhaustive), "riccati"])
 def test_three_steps_are_three_improvements_in_a_row(env, state, actions, method):
     at_once = improve(env, state, actions, method=method, num_steps=3)
     one = improve(env, state, actions, method=method)
@@ -87,7 +87,7 @@ def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param("gauss_newton", marks=pytest.mark.slow), pytest.param("first_order"), "riccati"]
+    "method", [pytest.param("gauss_newton", marks=pytest.mark.exhaustive), pytest.param("first_order"), "riccati"]
 )
 @pytest.mark.parametrize("chunk_size", [0, 2])
 def test_a_batch_in_chunks_is_improved_like_its_trajectories_one_by_one(env, method, chunk_size):

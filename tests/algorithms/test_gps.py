@@ -137,7 +137,7 @@ def test_the_covariance_has_a_floor_and_ignores_unhealthy_rollouts():
     np.testing.assert_allclose(core.precision(7 * jnp.eye(1), precisions, jnp.array([False] * 3)), [[7.0]])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_it_learns_to_stop_a_pendulum_within_the_bound():
     env = envs.make("pendulum_2d", "stop", horizon=12)
     algorithm = algorithms.make("gps", env, batch_size=12, hidden_sizes=(16,), regression={"gradient_steps": 20})

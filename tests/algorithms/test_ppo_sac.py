@@ -71,7 +71,7 @@ def test_the_metrics(small):
     assert len({float(row["value"]) for row in rows}) == len(rows)  # other initial states each time
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_rollouts_that_are_not_finite_are_counted_and_nothing_is_learned_from_none(small):
     algorithm, _, states, _ = small
     broken = algorithm.env.with_reward(lambda state, action: jnp.nan * jnp.sum(state))
@@ -151,7 +151,7 @@ def test_the_configuration_file_repeats_no_defaults(module, config):
     assert settings == {"name": module.__name__.rpartition(".")[2], **defaults}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("name", "epochs"), [("ppo", 20), ("sac", 8)])
 def test_it_reaches_85_percent_of_the_possible_improvement(name, epochs):

@@ -24,7 +24,7 @@ print(*(record["form"] for record in cases.records([case], limits, 0.1, jax.devi
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_smoke_suite_leaves_records_a_table_and_a_figure(tmp_path):
     out = tmp_path / "new" / "records.json"
     assert benchmark.main(["benchmark.py", "--suites=smoke", f"--out={out}", "--budget=0.1"]) == 0

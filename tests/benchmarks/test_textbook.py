@@ -14,7 +14,7 @@ HORIZON = 6
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name != "pendulum_2d" else ())
+        pytest.param(name, marks=pytest.mark.exhaustive if name != "pendulum_2d" else ())
         for name in cases.PENDULUMS_AND_ROPE[:3]
     ],
 )

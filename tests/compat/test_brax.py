@@ -62,7 +62,7 @@ def test_the_time_limit_is_a_truncation_and_a_reset_starts_the_count_anew(env):
     np.testing.assert_array_equal(state.pipeline_state.num_steps, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 def test_the_trainer_of_brax_learns_from_it(monkeypatch):
     """Its PPO, in single precision; Brax 0.14 calls a function that jax 0.10 no longer has."""

@@ -26,7 +26,7 @@ def make_original():
         return envs.get_environment("inverted_pendulum", backend="generalized")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 def test_it_steps_as_the_original():
     original = make_original()
@@ -44,7 +44,7 @@ def test_it_steps_as_the_original():
             assert trajectory.state["reward"][index] == inner.reward == 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 def test_a_policy_learns_to_hold_the_pole():
     """In single precision, which is what Brax is made for."""

@@ -69,7 +69,7 @@ def test_it_is_drawn_in_the_units_that_it_is_given(model):
     assert animation.picture(env, trajectory.state).ndim == 3
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 def test_a_policy_learns_to_hold_the_pole(model):
     env = compat.from_mjx(model, horizon=60, residual=residual, reset_noise=0.2)

@@ -41,7 +41,7 @@ def test_a_training_that_cannot_fit_is_refused_with_the_setting_to_change(monkey
         train(algorithm, jax.random.key(0), 1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", envs.names())
 def test_four_thousand_rollouts_fit_into_16_gigabytes_through_chunks(name):
     """In single precision, as users have it; compiled only, not run."""

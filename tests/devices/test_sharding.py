@@ -128,7 +128,7 @@ def test_more_devices_than_there_are_are_refused():
         sharding.choose(len(jax.devices()) + 1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_one_device_and_eight_give_the_same_training():
     (values, params), (values_divided, params_divided) = (
         outcome(TRAIN, count, num_devices=count) for count in (1, 8)

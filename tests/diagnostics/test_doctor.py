@@ -50,7 +50,7 @@ def test_an_environment_without_energy_leaves_that_finding_out():
     assert "of the free motion changes" in doctor.energy(env).seen
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", envs.names())
 def test_every_environment_is_healthy(name):

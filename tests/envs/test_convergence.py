@@ -48,7 +48,7 @@ def final_position(system, handle, position, velocity, num_steps):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "cloth_3d" else [pytest.mark.slow]) for name in SETTINGS]
+    "name", [pytest.param(name, marks=[] if name == "cloth_3d" else [pytest.mark.exhaustive]) for name in SETTINGS]
 )
 def test_the_order_is_two(name):
     env = envs.make(name, **SETTINGS[name])

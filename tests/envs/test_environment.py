@@ -79,7 +79,7 @@ def cases():
     for name in envs.names():
         for task in envs.tasks(name):
             late = name in ("payload_2d", "rope_3d") and task == "stop"
-            yield pytest.param((name, task), id=f"{name}-{task}", marks=[pytest.mark.slow] if late else [])
+            yield pytest.param((name, task), id=f"{name}-{task}", marks=[pytest.mark.exhaustive] if late else [])
 
 
 @pytest.fixture(scope="module", params=cases())
@@ -252,7 +252,7 @@ class TestEveryTask:
 
 
 def names(*, late=()):
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in late else []) for name in envs.names()]
+    return [pytest.param(name, marks=[pytest.mark.exhaustive] if name in late else []) for name in envs.names()]
 
 
 class TestEverySystem:

@@ -41,7 +41,7 @@ class TestTerminalOnly:
         np.testing.assert_allclose(last[-1], running[-1], rtol=1e-12)
         assert float(running[0]) < 0
 
-    @pytest.mark.parametrize("method", [pytest.param("gauss_newton", marks=pytest.mark.slow), "riccati"])
+    @pytest.mark.parametrize("method", [pytest.param("gauss_newton", marks=pytest.mark.exhaustive), "riccati"])
     def test_trajectories_improve_to_the_end(self, method):
         env = swing(terminal_only=True)
         state, actions = start_and_actions(env)
@@ -49,7 +49,7 @@ class TestTerminalOnly:
         assert float(better.value) > 0.01 * float(better.value_before)  # negative values
         np.testing.assert_allclose(pods_jax.replay(env, state, better.actions).reward.sum(), better.value, rtol=1e-9)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_a_policy_learns_it(self):
         algorithm = algorithms.make("pods", swing(terminal_only=True), improvement={"damping": 1e-2}, **SMALL)
         untrained = algorithm.init(jax.random.key(0)).guard_value
@@ -79,7 +79,7 @@ class TestOwnReward:
         np.testing.assert_allclose(played.reward, expected, rtol=1e-12)
         assert float(env.reward(states[3], actions[3])) == pytest.approx(float(expected[3]))
 
-    @pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.slow), "riccati"])
+    @pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.exhaustive), "riccati"])
     def test_trajectories_improve(self, method):
         env = swing().with_reward(reciprocal)
         state, actions = start_and_actions(env)
@@ -87,7 +87,7 @@ class TestOwnReward:
         assert float(better.value) > 1.05 * float(better.value_before)
         np.testing.assert_allclose(pods_jax.replay(env, state, better.actions).reward.sum(), better.value, rtol=1e-9)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_a_squared_residual_gives_the_step_of_its_own_environment(self):
         env = swing()
         state, actions = start_and_actions(env)
@@ -96,7 +96,7 @@ class TestOwnReward:
         np.testing.assert_allclose(one.actions, other.actions, rtol=1e-8, atol=1e-9)
         np.testing.assert_allclose(one.value, other.value, rtol=1e-12)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_a_policy_learns_it(self):
         algorithm = algorithms.make("pods", swing().with_reward(reciprocal), **SMALL)
         _, history = pods_jax.train(algorithm, jax.random.key(0), 6)

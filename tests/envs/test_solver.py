@@ -31,7 +31,7 @@ def count_unsolved(env, keys):
     return jnp.sum(jax.lax.map(unsolved, keys, batch_size=AT_ONCE))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", envs.names())
 def test_at_most_one_step_in_a_hundred_thousand_stays_unsolved(name):
     env = single_precision(envs.make(name))

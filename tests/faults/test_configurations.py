@@ -89,7 +89,7 @@ def test_random_valid_configurations_are_accepted(data):
     assert draw_checked(data)[1].algorithm.env.name in envs.names()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 @hypothesis.settings(max_examples=200)
 @hypothesis.given(strategies.data())

@@ -77,7 +77,7 @@ def test_damage_is_refused_or_harmless(saved, tmp_path):
     outcomes(saved, tmp_path, num_flips=10, num_others=6)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_sixty_flips_and_thirty_truncations_and_deletions_restore_nothing_wrong(saved, tmp_path):
     refused, harmless = outcomes(saved, tmp_path, num_flips=60, num_others=30)

@@ -98,7 +98,7 @@ def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, in
     assert checkpoints.epochs(tmp_path / "run" / "checkpoints") == [2, 4, 6]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", algorithms.names())
 def test_twelve_epochs_are_five_and_seven(name, tmp_path):
     """Bit for bit, on all the devices that this process sees."""
@@ -114,7 +114,7 @@ def test_twelve_epochs_are_five_and_seven(name, tmp_path):
     assert processes.history(tmp_path / "parts") == processes.history(tmp_path / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 def test_on_four_devices_too():
     """What the test above says, in a process that sees four devices."""
@@ -123,7 +123,7 @@ def test_on_four_devices_too():
     assert f"{len(algorithms.names())} passed" in out
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_when_every_rollout_of_an_epoch_fails_the_run_stops(tmp_path, capsys):
     config = tiny.config("pods", env={"name": "pendulum_2d", "task": "stop", "horizon": 3, "initial_speed": 1e300})
     with pytest.raises(FloatingPointError, match="training failed 4 times after epoch 0"):
@@ -131,7 +131,7 @@ def test_when_every_rollout_of_an_epoch_fails_the_run_stops(tmp_path, capsys):
     assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", algorithms.names())
 def test_no_key_is_used_twice(name):
     algorithm = experiment.check(tiny.config(name)).algorithm

@@ -49,7 +49,7 @@ def test_a_run_survives_kill_and_signals_and_keeps_others_out(tmp_path, undistur
     processes.assert_as_if_undisturbed(folder, whole)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
     num_epochs, folder, draw = 60, tmp_path / "run", random.Random(0)
@@ -101,7 +101,7 @@ def test_a_full_disk_is_named_and_harms_nothing(small_disk, install_toy, capsys)
     assert train.main([*command, "--config.num_epochs=6"], toy.EVALUATOR) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_another(tmp_path, install_toy):
     def finish(folder, num_devices, num_epochs):
         command = processes.command(tmp_path / folder, num_epochs=num_epochs)
@@ -115,7 +115,7 @@ def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_ano
     assert processes.final_state(tmp_path / "four") == processes.final_state(tmp_path / "one")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_signal_while_compiling_stops_after_a_chunk(tmp_path):
     tiny = ("batch_size=4", "hidden_sizes=(4,)", "gradient_steps=2", "minibatch_size=8", "guard_size=2")
     arguments = [

@@ -67,7 +67,7 @@ def test_two_processes_train_and_go_on_as_one_would(tmp_path, undisturbed):
     assert "already trained to epoch 12" in first
 
 
-@pytest.mark.parametrize("receiver", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("receiver", [pytest.param(0, marks=pytest.mark.exhaustive), 1])
 def test_a_signal_to_either_of_two_processes_stops_both_after_a_save(tmp_path, receiver, undisturbed):
     folder = tmp_path / "two"
     arguments = command(folder, seconds=0.3)
@@ -114,7 +114,7 @@ def test_a_process_alone_agrees_with_itself():
         print(1 / 0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_two_processes_train_as_two_devices_of_one(tmp_path):
     config, fields = tmp_path / "config.py", tiny.config("pods", num_epochs=4, evaluate_every=2)

@@ -27,7 +27,7 @@ def test_jacobians_are_those_of_the_steps():
     np.testing.assert_allclose(by_action, np.broadcast_to(B.T, by_action.shape))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_pendulum_is_measured():
     numbers = measurements.measure(envs.make("pendulum_2d", "stop", horizon=6), num_rollouts=4)
     assert 0 <= numbers["indefinite_share"] <= 1

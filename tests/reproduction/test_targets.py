@@ -213,7 +213,7 @@ def test_unknown_names_are_refused(tmp_path, capsys):
         targets.reproduce(["figure_6"], "quick", tmp_path, environments=["rope_3d"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 def test_everything_at_the_quick_scale(tmp_path):
     assert script.main(["scripts/reproduce.py", f"--workdir={tmp_path}"]) == 0

@@ -212,7 +212,7 @@ def test_a_trained_policy_can_be_watched(trained, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_without_guard_and_search_is_saved_and_continued(tmp_path, capsys):
     config = TINY | {"algorithm": TINY["algorithm"] | {"guard_size": 0}, "search_optimum": False}
     experiment.run(config | {"num_epochs": 2}, tmp_path / "parts")
@@ -225,7 +225,7 @@ def test_a_run_without_guard_and_search_is_saved_and_continued(tmp_path, capsys)
     assert (tmp_path / "parts" / "figures" / "learning_curve.png").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ctrl_c_stops_a_training_that_then_goes_on(tmp_path, request):
     command = [
         *(sys.executable, "scripts/train.py", "--config=configs/pods.py", f"--workdir={tmp_path / 'run'}"),

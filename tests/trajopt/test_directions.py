@@ -35,7 +35,7 @@ FAR, NEAR = 1e4, 0.5
 def late(name, method=None):
     """Marks what compiles for long: the double pendulum, and exact Hessians in space."""
     is_late = name == "double_pendulum_3d" or (method in ("newton", "conjugate_gradient") and name != "pendulum_2d")
-    return [pytest.mark.slow] if is_late else []
+    return [pytest.mark.exhaustive] if is_late else []
 
 
 CASES = [pytest.param(name, method, marks=late(name, method)) for name in HORIZONS for method in DIRECTIONS]

@@ -24,7 +24,7 @@ def test_of_a_linear_problem_both_hessians_are_the_exact_one():
     np.testing.assert_allclose(parts.hessian, expected, rtol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_hessian_of_a_long_rollout_is_right_in_single_precision():
     """Forwards over backwards is off by half of the largest entry here."""
     env = envs.make("pendulum_2d", horizon=40)

@@ -61,7 +61,7 @@ def test_the_promises_of_the_ledger(history):
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=pytest.mark.slow) for name in ("first_order", "gauss_newton", "newton")]
+    "method", [pytest.param(name, marks=pytest.mark.exhaustive) for name in ("first_order", "gauss_newton", "newton")]
 )
 def test_every_method_learns_with_its_own_regression(method):
     algorithm = algorithms.make("pods", small_env(), improvement={"method": method}, **SMALL)
