@@ -7,6 +7,8 @@ import hypothesis
 import jax
 import pytest
 
+from pods_jax import envs
+
 # A test mostly waits for a compiler, which needs half the time for programs that are not optimised. What is tested
 # does not depend on it; XLA_FLAGS=--xla_backend_optimization_level=3 has the programs that users run.
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
@@ -46,3 +48,21 @@ def few_maps():
     maps = pathlib.Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > MANY_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def env():
+    """A planar pendulum for six steps, in files without an environment of their own."""
+    return envs.make("pendulum_2d", "stop_at_origin", horizon=6)
+
+
+@pytest.fixture(scope="module")
+def state(env):
+    """An initial state of it."""
+    return env.reset(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def actions(env):
+    """Close enough to the limits of 3 m/s that an improvement runs into them."""
+    return jax.random.uniform(jax.random.key(1), (env.horizon, 1), minval=-2.9, maxval=2.9)

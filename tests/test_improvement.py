@@ -4,34 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import InputError, envs, improve, improve_batch, replay
+from pods_jax import InputError, improve, improve_batch, replay
 from pods_jax.devices import chunking
 from pods_jax.improvement import improve_trajectory
 from pods_jax.rollouts import flatten_states
 from pods_jax.trajopt import DIRECTIONS, WITHOUT_FEEDBACK
 
-HORIZON = 6
+HORIZON = 6  # of the environment in conftest.py
 METHODS = [
     pytest.param(name, marks=[pytest.mark.exhaustive] if name in ("newton", "conjugate_gradient") else [])
     for name in DIRECTIONS
 ]
 """The exact Hessian compiles for longest, and is tested in tests/trajopt."""
-
-
-@pytest.fixture(scope="module")
-def env():
-    return envs.make("pendulum_2d", "stop_at_origin", horizon=HORIZON)
-
-
-@pytest.fixture(scope="module")
-def state(env):
-    return env.reset(jax.random.key(0))
-
-
-@pytest.fixture(scope="module")
-def actions(env):
-    """Close enough to the limits of 3 m/s that an improvement runs into them."""
-    return jax.random.uniform(jax.random.key(1), (HORIZON, 1), minval=-2.9, maxval=2.9)
 
 
 @pytest.mark.parametrize("method", METHODS)

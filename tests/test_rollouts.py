@@ -10,7 +10,7 @@ from pods_jax import InputError, envs, improve, replay
 from pods_jax.policies.regression import Samples, regression_loss
 from pods_jax.rollouts import flatten_states, rollout, step_starts
 
-HORIZON = 6
+HORIZON = 6  # of the environment in conftest.py
 
 
 @struct.dataclass
@@ -25,22 +25,6 @@ class Bounded:
 
 def bounded(env, seed=0):
     return Bounded(jax.random.normal(jax.random.key(seed), (env.observation_size, env.action_size)))
-
-
-@pytest.fixture(scope="module")
-def env():
-    return envs.make("pendulum_2d", "stop_at_origin", horizon=HORIZON)
-
-
-@pytest.fixture(scope="module")
-def state(env):
-    return env.reset(jax.random.key(0))
-
-
-@pytest.fixture(scope="module")
-def actions(env):
-    """Close enough to the limits of 3 m/s that an improvement runs into them."""
-    return jax.random.uniform(jax.random.key(1), (HORIZON, 1), minval=-2.9, maxval=2.9)
 
 
 @pytest.mark.parametrize("name", ["pendulum_2d", "double_pendulum_3d"])

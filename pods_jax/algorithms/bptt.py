@@ -21,7 +21,7 @@ from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.gradient_settings import GRADIENT_MOVED, GradientOptimizer, whole_minibatches
 from pods_jax.envs.environment import Environment
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
-from pods_jax.policies.policy_model import PolicyModel, make_policy_model
+from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.rollouts import sample_states
 from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
@@ -59,13 +59,10 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
 
 
 @dataclass(frozen=True, eq=False)
-class Bptt:
+class Bptt(PolicyLearning):
     """The three functions of the algorithm, `init`, `update` and `policy`, and what they share."""
 
-    env: Environment
     config: Config
-    model: PolicyModel
-    optimizer: optax.GradientTransformation
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""

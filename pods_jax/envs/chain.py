@@ -12,31 +12,20 @@ import numpy as np
 
 from pods_jax import checks, sim
 from pods_jax.envs.environment import Environment
-from pods_jax.envs.payload import make_payload, make_weights
+from pods_jax.envs.payload import make_payload
+from pods_jax.envs.task_settings import TaskSettings
 from pods_jax.settings import setting
 
 
 @dataclass(frozen=True)
-class ChainSettings:
-    """Physics and task of a chain; every number is ours, none is given by the paper."""
+class ChainSettings(TaskSettings):
+    """The physics of a chain; every number is ours, none is given by the paper."""
 
     num_points: int = setting(1, "free points", at_least=1)
-    horizon: int = setting(50, "time steps of an episode; Fig. 3 of the paper uses 50", unit="steps", at_least=1)
-    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
     mass: float = setting(1.0, "of each point", unit="kg", above=0.0)
     link_length: float = setting(0.5, "of each link at rest", unit="m", above=0.0)
     stiffness: float = setting(5e3, "of each link", unit="N/m", above=0.0)
     damping: float = setting(0.0, "along the links", unit="N s/m", at_least=0.0)
-    action_limit: float = setting(3.0, "of each handle coordinate", unit="m/s", above=0.0)
-    initial_speed: float = setting(
-        3.0, "largest horizontal speed of each point at the start", unit="m/s", at_least=0.0
-    )
-    initial_displacement: float = setting(
-        0.5, "largest displacement of the handle at the start, task stop_at_origin", unit="m", at_least=0.0
-    )
-    weights: tuple[float, float, float, float] = setting(
-        (5.0, 5.0, 1.0, 0.1), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
-    )
 
 
 def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, settings: ChainSettings) -> Environment:
@@ -55,11 +44,7 @@ def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, setting
         task,
         system,
         jnp.asarray(hanging_position(settings, dimension)),
-        horizon=settings.horizon,
-        action_limit=settings.action_limit,
-        initial_speed=settings.initial_speed,
-        initial_displacement=settings.initial_displacement,
-        weights=make_weights(settings.weights),
+        **settings.of_payload(),
     )
 
 

@@ -8,20 +8,19 @@ import numpy as np
 from pods_jax import checks, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.task_settings import TaskSettings
 from pods_jax.settings import setting
 
 TASKS = (payload.LAY,)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Physics and task; every number is ours, none is given by the paper."""
+class Settings(TaskSettings):
+    """The physics; every number is ours, none is given by the paper."""
 
     rows: int = setting(7, "points along the sheet", at_least=2)
     columns: int = setting(4, "points across", at_least=2)
     held: tuple[tuple[int, int], ...] = setting(((0, 0), (0, 3)), "(row, column) of each corner that a handle holds")
-    horizon: int = setting(60, "time steps of an episode", unit="steps", at_least=1)
-    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
     spacing: float = setting(0.1, "between neighbours", unit="m", above=0.0)
     material: tuple[float, float, float, float] = setting(
         (0.02, 300.0, 0.5, 0.02),
@@ -30,15 +29,11 @@ class Settings:
         at_least=0.0,
     )
     friction: float = setting(0.5, "coefficient between cloth and table", at_least=0.0)
-    action_limit: float = setting(1.5, "of each handle coordinate", unit="m/s", above=0.0)
-    initial_speed: float = setting(0.5, "largest speed of the sheet at the start", unit="m/s", at_least=0.0)
-    initial_displacement: float = setting(0.1, "largest displacement at the start", unit="m", at_least=0.0)
-    weights: tuple[float, float, float, float] = setting(
-        (1.0, 1.0, 0.05, 0.02), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
-    )
 
 
-SETTINGS = Settings()
+SETTINGS = Settings(
+    horizon=60, action_limit=1.5, initial_speed=0.5, initial_displacement=0.1, weights=(1.0, 1.0, 0.05, 0.02)
+)
 
 SHEAR, BENDING = 0.3, 0.03
 """Shares of the stiffness, and of the damping, that shear and bending springs have."""
@@ -79,11 +74,7 @@ def make(task: str, settings: Settings) -> Environment:
         task,
         system,
         flat[len(held) :],
-        horizon=settings.horizon,
-        action_limit=settings.action_limit,
-        initial_speed=settings.initial_speed,
-        initial_displacement=settings.initial_displacement,
-        weights=payload.make_weights(settings.weights),
+        **settings.of_payload(),
         start_handle=start_handle,
         start_position=sim.equilibrium(system, start_handle, jnp.asarray(hanging[len(held) :])),
         velocity_modes=np.ones((1, system.num_points)),

@@ -9,33 +9,24 @@ import numpy as np
 from pods_jax import checks, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.task_settings import TaskSettings
 from pods_jax.settings import setting
 
 TASKS = payload.TASKS
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Physics and task; every number is ours, none is given by the paper."""
+class Settings(TaskSettings):
+    """The physics; every number is ours, none is given by the paper."""
 
-    horizon: int = setting(50, "time steps of an episode", unit="steps", at_least=1)
-    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
     mass: float = setting(0.25, "of each of the four points", unit="kg", above=0.0)
     side: float = setting(0.3, "of the box", unit="m", above=0.0)
     handle_distance: float = setting(0.6, "between the handles at their origin", unit="m", above=0.0)
     cable_length: float = setting(0.5, "of each cable at rest", unit="m", above=0.0)
     stiffness: float = setting(5e3, "of cables and box", unit="N/m", above=0.0)
-    action_limit: float = setting(3.0, "of each handle", unit="m/s", above=0.0)
-    initial_speed: float = setting(3.0, "largest speed of the box at the start", unit="m/s", at_least=0.0)
-    initial_displacement: float = setting(
-        0.5, "largest displacement of the handles at the start, task stop_at_origin", unit="m", at_least=0.0
-    )
-    weights: tuple[float, float, float, float] = setting(
-        (5.0, 1.25, 0.25, 0.1), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
-    )
 
 
-SETTINGS = Settings()
+SETTINGS = Settings(weights=(5.0, 1.25, 0.25, 0.1))
 
 
 def make(task: str, settings: Settings) -> Environment:
@@ -64,10 +55,6 @@ def make(task: str, settings: Settings) -> Environment:
         task,
         system,
         sim.equilibrium(system, jnp.zeros(2), guess),
-        horizon=settings.horizon,
-        action_limit=settings.action_limit,
-        initial_speed=settings.initial_speed,
-        initial_displacement=settings.initial_displacement,
-        weights=payload.make_weights(settings.weights),
+        **settings.of_payload(),
         velocity_modes=np.ones((1, 4)),
     )

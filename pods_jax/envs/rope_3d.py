@@ -8,35 +8,24 @@ import numpy as np
 from pods_jax import sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.task_settings import TaskSettings
 from pods_jax.settings import setting
 
 TASKS = payload.TASKS
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Physics and task; every number is ours, none is given by the paper."""
+class Settings(TaskSettings):
+    """The physics; every number is ours, none is given by the paper."""
 
     num_points: int = setting(5, "free points", at_least=1)
     second_handle: bool = setting(False, "whether a second handle holds the far end, at the same height")
-    horizon: int = setting(50, "time steps of an episode", unit="steps", at_least=1)
-    time_step: float = setting(1 / 30, "time between two actions", unit="s", above=0.0)
     mass: float = setting(0.2, "of each point", unit="kg", above=0.0)
     link_length: float = setting(0.2, "of each link at rest", unit="m", above=0.0)
     stiffness: float = setting(2e3, "of each link", unit="N/m", above=0.0)
-    action_limit: float = setting(3.0, "of each handle coordinate", unit="m/s", above=0.0)
-    initial_speed: float = setting(
-        1.5, "largest speed of the rope at the start, and of its end against its beginning", unit="m/s", at_least=0.0
-    )
-    initial_displacement: float = setting(
-        0.5, "largest displacement of the handles at the start, task stop_at_origin", unit="m", at_least=0.0
-    )
-    weights: tuple[float, float, float, float] = setting(
-        (5.0, 1.0, 0.2, 0.1), "w_p, w_x, w_v, w_a of Eq. 15", unit="1/m^2, 1/m^2, s^2/m^2, s^2/m^2", at_least=0.0
-    )
 
 
-SETTINGS = Settings()
+SETTINGS = Settings(initial_speed=1.5, weights=(5.0, 1.0, 0.2, 0.1))
 
 SPAN = 0.6
 """The distance of two handles in lengths of the rope between them."""
@@ -64,11 +53,7 @@ def make(task: str, settings: Settings) -> Environment:
         task,
         system,
         sim.equilibrium(system, jnp.zeros(system.action_size), jnp.asarray(_sagging(count, length, ends))),
-        horizon=settings.horizon,
-        action_limit=settings.action_limit,
-        initial_speed=settings.initial_speed,
-        initial_displacement=settings.initial_displacement,
-        weights=payload.make_weights(settings.weights),
+        **settings.of_payload(),
         velocity_modes=np.stack([np.ones(count), along]),
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from pods_jax.envs.environment import Environment, State
 from pods_jax.policies.network import PolicyNetwork
@@ -62,6 +63,16 @@ class PolicyModel:
 
         _, (rewards, healthy) = jax.lax.scan(advance, start, self.env.reward_weights(self.env.horizon))
         return -jnp.sum(rewards), jnp.all(healthy)
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyLearning:
+    """What the functions of an algorithm that trains a PolicyModel by an optimizer share."""
+
+    env: Environment
+    config: Any
+    model: PolicyModel
+    optimizer: optax.GradientTransformation
 
 
 def make_policy_model(env: Environment, hidden_sizes: tuple[int, ...]) -> PolicyModel:

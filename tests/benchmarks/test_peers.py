@@ -8,7 +8,9 @@ from pods_jax import InputError, envs, replay
 from pods_jax.benchmarks import cases, peers
 
 
-@pytest.fixture(scope="module", params=["pendulum_2d", pytest.param("double_pendulum_3d", marks=pytest.mark.exhaustive)])
+@pytest.fixture(
+    scope="module", params=["pendulum_2d", pytest.param("double_pendulum_3d", marks=pytest.mark.exhaustive)]
+)
 def motion(request):
     env = envs.make(request.param, horizon=15)
     states, actions = cases.inputs(env, 3)

@@ -118,7 +118,7 @@ def test_twelve_epochs_are_five_and_seven(name, tmp_path):
 @pytest.mark.timeout(1800)
 def test_on_four_devices_too():
     """What the test above says, in a process that sees four devices."""
-    arguments = ["-m", "pytest", "-q", "-m", "slow", "-k", "twelve_epochs", __file__]
+    arguments = ["-m", "pytest", "-q", "-m", "exhaustive", "-k", "twelve_epochs", __file__]
     out, _ = processes.finish([sys.executable, *arguments], env=processes.environment(4), timeout=1500)
     assert f"{len(algorithms.names())} passed" in out
 

@@ -91,7 +91,9 @@ def test_it_is_the_derivative_by_forward_mode(system):
     np.testing.assert_allclose(forward, np.concatenate([expected.A, expected.B], axis=1), **tolerance)
 
 
-@pytest.mark.parametrize("system", [pendulum(), pytest.param(net(), marks=pytest.mark.exhaustive)], ids=["spring", "net"])
+@pytest.mark.parametrize(
+    "system", [pendulum(), pytest.param(net(), marks=pytest.mark.exhaustive)], ids=["spring", "net"]
+)
 def test_single_precision_is_close_to_double_precision(system):
     state, action, after = moved(system)
     double = jax.jit(sim.linearize)(system, state, action, after)

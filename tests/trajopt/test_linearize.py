@@ -13,7 +13,9 @@ from pods_jax.trajopt import linearize, simulate
 HORIZON = 6
 
 
-@pytest.fixture(scope="module", params=["pendulum_2d", pytest.param("double_pendulum_3d", marks=pytest.mark.exhaustive)])
+@pytest.fixture(
+    scope="module", params=["pendulum_2d", pytest.param("double_pendulum_3d", marks=pytest.mark.exhaustive)]
+)
 def swing(request):
     """A trajectory on flat states, its linearization, and the sensitivities of all states to all actions."""
     env = envs.make(request.param)

@@ -30,7 +30,7 @@ from pods_jax.devices import chunking
 from pods_jax.envs.environment import Environment, State
 from pods_jax.improvement import trajectory_problem
 from pods_jax.policies.descent import decayed_rate
-from pods_jax.policies.policy_model import PolicyModel, make_policy_model
+from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.policies.regression import GradientSteps, Learner, Samples, fit, init_learner
 from pods_jax.rollouts import healthy_mean, rollout, sample_states
 from pods_jax.thresholds import MAX_CACHED_NUMBERS
@@ -70,13 +70,10 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
 
 
 @dataclass(frozen=True, eq=False)
-class Gps:
+class Gps(PolicyLearning):
     """The three functions of the algorithm, `init`, `update` and `policy`, and what they share."""
 
-    env: Environment
     config: Config
-    model: PolicyModel
-    optimizer: optax.GradientTransformation
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""

@@ -146,8 +146,8 @@ class Explorer:
         return scaling(normalizer.mean.astype(dtype), normalizer.std.astype(dtype))
 
 
-def refuse_terminal_only(name: str, env: Environment) -> None:
-    """Raises InputError where only the last reward counts."""
+def make_explorer(name: str, env: Environment, config: Any) -> Explorer:
+    """The Explorer of an algorithm with its settings. Raises InputError where only the last reward counts."""
     if env.terminal_only:
         raise checks.InputError(
             "env.terminal_only",
@@ -155,3 +155,5 @@ def refuse_terminal_only(name: str, env: Environment) -> None:
             f"{name} learns the value of an observation, which does not tell how many steps are left until the only "
             "reward; must be False (pods takes it)",
         )
+    network = PolicyNetwork(config.hidden_sizes, env.action_size)
+    return Explorer(env, network, config.standardize, config.loss.reward_scale)

@@ -26,7 +26,6 @@ from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
-from pods_jax.policies.network import PolicyNetwork
 from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
 
@@ -79,6 +78,7 @@ class Config:
 class TrainState:
     """Everything that an epoch needs from the last one."""
 
+    epoch: jax.Array  # () int32, epochs that are over
     params: Any  # "policy" and "value"
     optimizer_state: Any
     normalizer: Any  # statistics of the observations so far
@@ -94,11 +94,9 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
             config.optimizer.num_minibatches,
             f"must divide batch_size, {config.batch_size}",
         )
-    from pods_jax.algorithms.model_free import exploration
+    from pods_jax.algorithms.model_free.exploration import make_explorer
 
-    exploration.refuse_terminal_only("ppo", env)
-    network = PolicyNetwork(config.hidden_sizes, env.action_size)
-    explorer = exploration.Explorer(env, network, config.standardize, config.loss.reward_scale)
+    explorer = make_explorer("ppo", env, config)
     optimizer = optax.chain(
         optax.clip_by_global_norm(config.optimizer.max_gradient_norm), optax.adam(config.optimizer.learning_rate)
     )
@@ -122,7 +120,8 @@ class Ppo:
         with jax.numpy_rank_promotion("allow"):
             value = self.networks().value_network.init(key_value)
         params = {"policy": self.explorer.init(key_policy, key_scale), "value": value}
-        return TrainState(params, self.optimizer.init(params), self.explorer.init_normalizer(), key_epochs)
+        epoch = jnp.asarray(0, jnp.int32)
+        return TrainState(epoch, params, self.optimizer.init(params), self.explorer.init_normalizer(), key_epochs)
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state, without noise."""
@@ -154,7 +153,7 @@ class Ppo:
             lambda new, before: jnp.where(jnp.any(healthy), new, before), learned, old
         )
         metrics = self.explorer.summary(returns, healthy) | jax.tree.map(jnp.mean, losses)
-        return TrainState(params, optimizer_state, normalizer, key), metrics
+        return TrainState(state.epoch + 1, params, optimizer_state, normalizer, key), metrics
 
     def descend(
         self, normalizer: Any, experience: Any, carry: tuple[Any, Any], minibatch: tuple[jax.Array, Key]

@@ -24,7 +24,6 @@ from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
-from pods_jax.policies.network import PolicyNetwork
 from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
 
@@ -87,6 +86,7 @@ class Learned:
 class TrainState:
     """Everything that an epoch needs from the last one."""
 
+    epoch: jax.Array  # () int32, epochs that are over
     learned: Learned
     normalizer: Any  # statistics of the observations so far
     buffer: Any
@@ -102,11 +102,9 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
             config.optimizer.buffer_size,
             f"must hold an epoch, batch_size times horizon, {config.batch_size * env.horizon}",
         )
-    from pods_jax.algorithms.model_free import exploration
+    from pods_jax.algorithms.model_free.exploration import make_explorer
 
-    exploration.refuse_terminal_only("sac", env)
-    network = PolicyNetwork(config.hidden_sizes, env.action_size)
-    explorer = exploration.Explorer(env, network, config.standardize, config.loss.reward_scale)
+    explorer = make_explorer("sac", env, config)
     adam = optax.adam(config.optimizer.learning_rate)
     optimizers = {
         "policy": adam,
@@ -139,7 +137,8 @@ class Sac:
         }
         optimizer_states = {name: self.optimizers[name].init(leaf) for name, leaf in params.items()}
         learned = Learned(params, critics, optimizer_states)
-        return TrainState(learned, self.explorer.init_normalizer(), self.queue().init(key_buffer), key_epochs)
+        epoch, buffer = jnp.asarray(0, jnp.int32), self.queue().init(key_buffer)
+        return TrainState(epoch, learned, self.explorer.init_normalizer(), buffer, key_epochs)
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state, without noise."""
@@ -169,7 +168,7 @@ class Sac:
             lambda after, before: before if after is before else jnp.where(jnp.any(healthy), after, before), new, old
         )
         metrics = self.explorer.summary(returns, healthy) | jax.tree.map(jnp.mean, losses)
-        return TrainState(learned, normalizer, buffer, key), metrics
+        return TrainState(state.epoch + 1, learned, normalizer, buffer, key), metrics
 
     def descend(self, normalizer: Any, sample: Any, learned: Learned, key: Key) -> tuple[Learned, Metrics]:
         """One step of Adam for alpha, the critics and the policy, each with the others as they were before it."""

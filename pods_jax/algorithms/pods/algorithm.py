@@ -31,7 +31,7 @@ from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import improve_batch
 from pods_jax.policies.descent import decayed_rate
-from pods_jax.policies.policy_model import PolicyModel, make_policy_model
+from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.policies.regression import GradientSteps, Learner, fit, init_learner, standardize_first
 from pods_jax.rollouts import rollout_batch, sample_states
 from pods_jax.types import Key, Metrics, Policy
@@ -61,13 +61,10 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
 
 
 @dataclass(frozen=True, eq=False)
-class Pods:
+class Pods(PolicyLearning):
     """The functions of the algorithm, `init`, `update`, `fine_tune` and `policy`, and what they share."""
 
-    env: Environment
     config: Config
-    model: PolicyModel
-    optimizer: optax.GradientTransformation
 
     def init(self, key: Key) -> TrainState:
         """The state before the first epoch; the key is consumed."""

@@ -26,7 +26,7 @@ from pods_jax.algorithms.gradient_settings import GRADIENT_MOVED, GradientOptimi
 from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
 from pods_jax.envs.environment import Environment, State
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
-from pods_jax.policies.policy_model import PolicyModel, make_policy_model
+from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.rollouts import sample_states
 from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
@@ -97,26 +97,17 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     config = settings.check(config or Config(), "algorithm")
     batch_size, minibatch_size = whole_minibatches(config.batch_size, config.minibatch_size)
     config = dataclasses.replace(config, batch_size=batch_size, minibatch_size=minibatch_size)
-    critic = Critic(env, CriticNetwork(config.critic.hidden_sizes))
-    shac = Shac(
-        env,
-        config,
-        make_policy_model(env, config.hidden_sizes),
-        critic,
-        clipped_adam(config.optimizer.max_gradient_norm),
-    )
+    model, optimizer = make_policy_model(env, config.hidden_sizes), clipped_adam(config.optimizer.max_gradient_norm)
+    shac = Shac(env, config, model, optimizer, Critic(env, CriticNetwork(config.critic.hidden_sizes)))
     return Algorithm("shac", env, config, shac.init, shac.update, shac.policy)
 
 
 @dataclass(frozen=True, eq=False)
-class Shac:
+class Shac(PolicyLearning):
     """The three functions of the algorithm, `init`, `update` and `policy`, and what they share."""
 
-    env: Environment
     config: Config
-    model: PolicyModel
     critic: Critic
-    optimizer: optax.GradientTransformation
 
     @property
     def windows(self) -> int:
