@@ -17,12 +17,18 @@ from typing import Any
 import jax
 from absl import flags, logging
 
+from pods_jax import algorithms
 from pods_jax.checks import InputError
 from pods_jax.devices import gpu
 from pods_jax.runs.signals import Interrupted
 from pods_jax.storage.checkpoints import CheckpointError
 
 BAD_INPUT, BAD_CHECKPOINT, NUMERICAL_FAILURE, INPUT_OUTPUT, INTERRUPTED = 2, 3, 4, 5, 130
+
+MOVED_FILES = {
+    "space.py": "--config=configs/pods.py --config.env.name=pendulum_3d: its settings are the default in space"
+}
+"""Configuration files of former versions, and what to write for them."""
 
 _STATUS = (
     (InputError, BAD_INPUT),
@@ -38,14 +44,15 @@ def run(
     argv: Sequence[str],
     about: str,
     connect: Callable[[], None] = lambda: None,
+    more: Callable[[], str] = lambda: "",
 ) -> int:
     """Parses `argv` into `flag_values`, calls the command and returns the exit status.
 
-    about: what `--help` says above the list of flags. connect: what has to happen before jax looks for devices.
-    Errors go to standard error, one message, no traceback.
+    about: what `--help` says above the list of flags. more: what it says below, made when it is asked for.
+    connect: what has to happen before jax looks for devices. Errors go to standard error, one message, no traceback.
     """
     if any(argument in ("--help", "-h") for argument in argv[1:]):
-        print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), sep="\n")
+        print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), more(), sep="\n")
         return 0
     verbosity = logging.get_verbosity()
     try:
@@ -83,7 +90,7 @@ def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
     try:
         _, *rest = flag_values(argv)
     except Exception as error:  # absl's own errors, and whatever a configuration file raises when it is run.
-        raise InputError(_mistake(error)) from error
+        raise InputError(_mistake(error) + _moved(argv)) from error
     if rest:
         raise InputError(f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value")
 
@@ -169,7 +176,7 @@ def _command(argv: Sequence[str]) -> str:
 def _out_of_memory(error: Exception) -> str:
     return (
         f"the memory of the device does not suffice: {str(error).splitlines()[0]}; improve fewer rollouts at a time "
-        "with --config.algorithm.chunk_size=50, or take fewer with --config.algorithm.batch_size"
+        "with --config.algorithm.improvement.chunk_size=50, or take fewer with --config.algorithm.batch_size"
     )
 
 
@@ -179,13 +186,25 @@ def _mistake(error: Exception) -> str:
     lines = str(root).strip().splitlines() or [""]
     place = traceback.extract_tb(root.__traceback__)[-1]
     if isinstance(error, OSError):
-        return f"the configuration file cannot be read: {lines[-1].strip()}"
+        moved = "".join(f"; it is now {place}" for name, place in MOVED_FILES.items() if f"/{name}" in lines[-1])
+        return f"the configuration file cannot be read: {lines[-1].strip()}{moved}"
     if isinstance(error, (AttributeError, KeyError)) and "ml_collections" in place.filename:
         return f"unknown configuration field {': '.join(_innermost_text(error).splitlines())}"
     if isinstance(error, flags.Error) and "\n" not in str(error):
         return str(error)
     where = "" if isinstance(root, SyntaxError) else f" ({place.filename}:{place.lineno})"
     return f"the configuration file fails: {type(root).__name__}: {lines[0]}{where}"
+
+
+def _moved(argv: Sequence[str]) -> str:
+    """Where the settings of former versions are now that a command line names."""
+    found = []
+    for argument in argv:
+        name = argument.lstrip("-").partition("=")[0].removeprefix("config.algorithm.")
+        places = {algorithms.moved(algorithm).get(name) for algorithm in algorithms.names()} - {None}
+        if places:
+            found.append(f"{name} is now {' or '.join(sorted(f'--config.algorithm.{place}' for place in places))}")
+    return "".join(f"; {place}" for place in found)
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -5,15 +5,30 @@ python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop
 
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
+from pods_jax import algorithms, settings
 from pods_jax.commands import command_line
 from pods_jax.devices import cpu, processes
 from pods_jax.runs import dry_run, experiment
+from pods_jax.runs.configuration import default_config
 from pods_jax.runs.evaluator import HELD_OUT, Evaluator
+
+FLAGS: tuple[tuple[str, str | int, str], ...] = (
+    ("workdir", "", "Folder of the run, made if it is not there."),
+    ("resume", "auto", "auto, never or must go on with a run in --workdir."),
+    ("num_devices", 1, "Devices of each process that share the rollouts, without a GPU cores; 0 takes all."),
+    ("profile_epochs", 0, "Leave a trace of so many epochs below --workdir."),
+    ("coordinator_address", "", "HOST:PORT of the first of several processes."),
+    ("num_processes", 1, "Processes that train together."),
+    ("process_id", 0, "Which of them this is, from 0 on."),
+    ("dry_run", False, "Check, compile, estimate; write nothing."),
+)
+"""Name, default and meaning of each flag beside --config."""
 
 
 def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
@@ -25,46 +40,37 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
         flag_values=values,
         sys_argv=list(argv),
     )
-    workdir = flags.DEFINE_string("workdir", "", "Folder of the run, made if it is not there.", flag_values=values)
-    resume = flags.DEFINE_string(
-        "resume", "auto", "auto, never or must go on with a run in --workdir.", flag_values=values
-    )
-    num_devices = flags.DEFINE_integer(
-        "num_devices",
-        1,
-        "Devices of each process that share the rollouts, without a GPU cores; 0 takes all.",
-        flag_values=values,
-    )
-    profile_epochs = flags.DEFINE_integer(
-        "profile_epochs", 0, "Leave a trace of so many epochs below --workdir.", flag_values=values
-    )
-    address = flags.DEFINE_string(
-        "coordinator_address", "", "HOST:PORT of the first of several processes.", flag_values=values
-    )
-    num_processes = flags.DEFINE_integer("num_processes", 1, "Processes that train together.", flag_values=values)
-    process_id = flags.DEFINE_integer("process_id", 0, "Which of them this is, from 0 on.", flag_values=values)
-    only_check = flags.DEFINE_bool("dry_run", False, "Check, compile, estimate; write nothing.", flag_values=values)
+    define: dict[type, Callable[..., Any]] = {
+        str: flags.DEFINE_string,
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+    }
+    for name, default, meaning in FLAGS:
+        define[type(default)](name, default, meaning, flag_values=values)
 
     def command() -> None:
-        if only_check.value:
-            dry_run.dry_run(
-                command_line.config_dict(config), workdir.value, resume=resume.value, num_devices=num_devices.value
-            )
+        fields = command_line.config_dict(config)
+        where = {"workdir": values.workdir, "resume": values.resume, "num_devices": values.num_devices}
+        if values.dry_run:
+            dry_run.dry_run(fields, **where)
         else:
-            experiment.run(
-                command_line.config_dict(config),
-                workdir.value,
-                resume=resume.value,
-                num_devices=num_devices.value,
-                profile_epochs=profile_epochs.value,
-                evaluator=evaluator,
-            )
+            experiment.run(fields, **where, profile_epochs=values.profile_epochs, evaluator=evaluator)
 
     def connect() -> None:
-        cpu.as_devices(num_devices.value)
-        processes.connect(address.value, num_processes.value, process_id.value)
+        cpu.as_devices(values.num_devices)
+        processes.connect(values.coordinator_address, values.num_processes, values.process_id)
 
-    return command_line.run(command, values, argv, about=str(__doc__), connect=connect)
+    return command_line.run(command, values, argv, about=str(__doc__), connect=connect, more=settings_help)
+
+
+def settings_help() -> str:
+    """The settings of the default configuration, for `--help`."""
+    name = default_config()["algorithm"]["name"]
+    lines = [f"Settings of {name}, each a flag (other algorithms and environments: docs/configuration.md):"]
+    for row in settings.rows(algorithms.config_of(name)(), "config.algorithm"):
+        unit = f" [{row.unit}]" if row.unit else ""
+        lines.append(f"  --{row.path}={row.default}: {row.meaning}{unit}; {row.allowed}")
+    return "\n".join(lines)
 
 
 def installed() -> int:

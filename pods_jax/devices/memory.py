@@ -31,7 +31,7 @@ def check(compiled: jax.stages.Compiled, device: jax.Device) -> int:
     if size > limit:
         raise InputError(
             f"an epoch needs {size / 1e9:.1f} GB of memory, and {device} has {limit / 1e9:.1f} GB left: improve "
-            "fewer rollouts at a time with algorithm.chunk_size, for example 50, or take fewer with "
+            "fewer rollouts at a time with algorithm.improvement.chunk_size, for example 50, or take fewer with "
             "algorithm.batch_size"
         )
     return size

@@ -55,6 +55,16 @@ def run_train(tmp_path, monkeypatch, capsys, request):
         ((CONFIG, "extra"), "unexpected argument 'extra': every setting is a flag, --name=value"),
         (("--config.seed=1", CONFIG), "Found --config.seed=1 in argv before a value for --config"),
         ((), "--config is missing: name a file, for example --config=configs/pods.py"),
+        (
+            (CONFIG, "--config.algorithm.guard_size=1"),
+            "unknown configuration field 'guard_size'; guard_size is now --config.algorithm.guard.size",
+        ),
+        ((CONFIG, "--config.algorithm.polish_after=1"), "polish_after is now --config.algorithm.fine_tune_after"),
+        (
+            (CONFIG, "--config.algorithm.regression=visited_states"),
+            "regression is now --config.algorithm.regression.states",
+        ),
+        (("--config=configs/space.py",), "it is now --config=configs/pods.py --config.env.name=pendulum_3d"),
         (("--config=missing.py",), "the configuration file cannot be read: [Errno 2] No such file"),
         (("--config=missing.py", "--config.seed=1"), "the configuration file cannot be read: [Errno 2]"),
         (("--config=configs",), "the configuration file cannot be read: [Errno 21] Is a directory"),
@@ -274,6 +284,7 @@ def test_help_explains_the_flags(capsys):
     text = capsys.readouterr().out
     assert "--config=configs/pods.py" in text
     assert "--workdir: Folder of the run" in text
+    assert "--config.algorithm.guard.size=200: initial states" in text
 
 
 class TestKeptPrograms:

@@ -36,7 +36,7 @@ def test_a_training_that_cannot_fit_is_refused_with_the_setting_to_change(monkey
     monkeypatch.setattr(memory, "available", lambda device: 1000)
     algorithm = algorithms.make("bptt", make_linear(), batch_size=2, minibatch_size=1, hidden_sizes=(4,))
     with pytest.raises(
-        InputError, match=r"an epoch needs .* GB of memory, and .* algorithm.chunk_size, for example 50"
+        InputError, match=r"an epoch needs .* GB of memory, and .* algorithm.improvement.chunk_size, for example 50"
     ):
         train(algorithm, jax.random.key(0), 1)
 
