@@ -145,7 +145,7 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(toys, tmp
 
 
 def test_settings_are_tried_once_and_listed(toys, tmp_path):
-    tried = ["BPTT (as it is)", "BPTT (learning_rate 0.001)"]
+    tried = ["BPTT (as it is)", "BPTT (optimizer.learning_rate 0.001)"]
     toys.reproduce(["table_tuning"], "quick", tmp_path, tried)
     assert toys.folders == [f"pendulum_2d_stop_at_origin_{name.replace(' ', '_')}_0" for name in tried]
     assert not (tmp_path / "quick/table_tuning/figure.png").exists()
@@ -167,8 +167,9 @@ def test_a_default_that_has_changed_is_another_setting(toys, tmp_path, install_t
     toys.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
     shutil.rmtree(tmp_path / "quick" / "trainings")
     before = records.complete(scales.configuration(scales.get("quick"), ("pendulum_2d", "stop_at_origin"), "BPTT", 0))
-    assert before["algorithm"]["learning_rate"] == bptt.Config().learning_rate
-    install_toy(make_toy, ["bptt"], learning_rate=0.5)
+    optimizer = bptt.Config().optimizer
+    assert before["algorithm"]["optimizer"]["learning_rate"] == optimizer.learning_rate
+    install_toy(make_toy, ["bptt"], optimizer=dataclasses.replace(optimizer, learning_rate=0.5))
     toys.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
     assert len(toys.folders) == 2
 
