@@ -202,7 +202,7 @@ def test_bad_settings_are_refused(env, settings):
 
 @pytest.fixture(scope="module")
 def algorithm(env):
-    return algorithms.make("pods", env, batch_size=2, guard_size=2, hidden_sizes=(4,))
+    return algorithms.make("pods", env, batch_size=2, guard={"size": 2}, hidden_sizes=(4,))
 
 
 def test_an_algorithm_in_the_place_of_a_policy_is_refused_with_the_cure(env, heldout, algorithm):

@@ -18,7 +18,7 @@ def test_its_python_runs_from_top_to_bottom(capsys):
     code = "\n".join(blocks)
     for long, short in (
         ("num_epochs=40", "num_epochs=1"),
-        ('make("pods", env)', 'make("pods", env, batch_size=8, guard_size=4)'),
+        ('make("pods", env)', 'make("pods", env, batch_size=8, guard={"size": 4})'),
         ("evaluate(env, policy)", "evaluate(env, policy, num_rollouts=4)"),
         ("key(2), 500", "key(2), 5"),
     ):
@@ -40,7 +40,7 @@ def test_its_tables_are_made_from_the_committed_records():
     known = best_actions.beside(records.read(folder / "records.jsonl"), folder / best_actions.NAME)
     known = [row for row in known if row["variant"] in scales.VARIANTS and row["environment"] != scales.SHEET[0]]
     assert report.overview(known, "PODS 500") in README
-    ours = ("PODS 500", "PODS polished", "Algorithm 1", "first order")
+    ours = ("PODS 500", "PODS fine-tuned", "Algorithm 1", "first order")
     assert report.table([record for record in known if record["variant"] in ours]) in README
 
 

@@ -19,7 +19,7 @@ from pods_jax.envs.environment import Environment
 from pods_jax.rollouts import replay
 from pods_jax.sim import State, System
 
-MOST_SUBSTEPS = 128
+MAX_SUBSTEPS = 128
 FINE_SUBSTEPS = 64
 """Of the reference in each control step: stretched links swing at up to 150 rad/s, which are 0.08 rad a substep."""
 
@@ -99,18 +99,18 @@ class Matched:
 def as_accurate(env: Environment, states: State, actions: jax.Array) -> Matched:
     """The fewest substeps with which MJX is as accurate as we are on trajectories, leaves (k, ...), (k, T, A).
 
-    Raises InputError if MOST_SUBSTEPS are not enough.
+    Raises InputError if MAX_SUBSTEPS are not enough.
     """
     exact = _batch(reference(env))(states, actions, FINE_SUBSTEPS)
     ours = jax.jit(jax.vmap(lambda state, actions: replay(env, state, actions).state.position))(states, actions)
     error, theirs = _distance(ours, exact), _batch(mjx_simulator(env))
     num_substeps = 1
-    while num_substeps <= MOST_SUBSTEPS:
+    while num_substeps <= MAX_SUBSTEPS:
         their_error = _distance(theirs(states, actions, num_substeps), exact)
         if their_error <= error:  # False for NaN
             return Matched(num_substeps, their_error, error)
         num_substeps += max(1, num_substeps // 4)
-    raise checks.InputError(f"{MOST_SUBSTEPS} substeps of MJX are not as accurate as one BDF2 step: {error:.2e} m")
+    raise checks.InputError(f"{MAX_SUBSTEPS} substeps of MJX are not as accurate as one BDF2 step: {error:.2e} m")
 
 
 def mjcf(system: System) -> str:

@@ -1,8 +1,9 @@
 """Rollouts divided among devices; everything else is the same on each of them.
 
-`with on(devices):` around the tracing of a program makes `divided` give each device its share of the rollouts, with
-loops of its own, so that no device waits for another's slowest step. Outside of it nothing is divided. What comes
-back is gathered everywhere (`gathered`), minibatches are divided again (`spread`), and so are the sums over them.
+`with on(devices):` around the tracing of a program makes `shard_map_rollouts` give each device its share of the
+rollouts, with loops of its own, so that no device waits for another's slowest step. Outside of it nothing is divided.
+What comes back is copied to all of them where it is needed as a whole (`replicate`), minibatches are divided again
+(`constrain_sharded`), and so are the sums over them.
 """
 
 import contextlib
@@ -79,7 +80,7 @@ def constrain_sharded(tree: Any) -> Any:
 
 
 def put_sharded(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """The same arrays (k, ...), an equal part of each on each of the devices, as `divided` takes them."""
+    """The same arrays (k, ...), an equal part of each on each of the devices, as `shard_map_rollouts` takes them."""
     if len(devices) < 2:
         return tree
     return jax.device_put(tree, jax.sharding.NamedSharding(_mesh(devices), PartitionSpec(AXIS)))

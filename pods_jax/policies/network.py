@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-SMALLEST_DEVIATION = 1e-2
+MIN_DEVIATION = 1e-2
 """Of an observed number, relative to the largest one: what hardly ever changes is not blown up."""
 
 
@@ -49,5 +49,5 @@ def standardize(variables: Mapping[str, Any], observations: jax.Array) -> Mappin
 
 def scaling(mean: jax.Array, deviation: jax.Array) -> dict[str, jax.Array]:
     """The variables that shift and scale observations (O,), none of which is divided by next to nothing."""
-    smallest = jnp.maximum(SMALLEST_DEVIATION * jnp.max(deviation), jnp.finfo(deviation.dtype).tiny)
+    smallest = jnp.maximum(MIN_DEVIATION * jnp.max(deviation), jnp.finfo(deviation.dtype).tiny)
     return {"mean": mean, "deviation": jnp.maximum(deviation, smallest)}

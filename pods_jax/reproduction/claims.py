@@ -20,7 +20,7 @@ from pods_jax.visual.curves import Record, best_known, largest_fall, sooner
 BASELINES = ("SAC", "PPO", "GPS", "BPTT", "SHAC")
 
 SAMPLING_IS_CHEAP = "here a step of the simulator takes well under a microsecond in a batch, so sampling is cheap"
-GRADIENTS_ARE_TAME = "gradients stay bounded here: implicit steps, a tanh output, a clipped norm, a falling rate"
+GRADIENTS_ARE_TAME = "gradients stay bounded here: implicit steps, a tanh output, a clipped norm, a decaying rate"
 CONTROL_IS_EXACT = "its control phase is solved to convergence with exact derivatives, and its covariance has a floor"
 MIN_GAIN = 0.85
 """Of the gain from the untrained policy to the optimum, for a baseline that counts as one."""

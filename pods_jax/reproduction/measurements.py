@@ -18,7 +18,7 @@ REPETITIONS = 5
 
 
 def measure(env: Environment, num_rollouts: int = 100) -> dict[str, float]:
-    """Of rollouts with zero actions from the test bed: what the paper claims of their derivatives.
+    """Of rollouts with zero actions from held-out states: what the paper claims of their derivatives.
 
     indefinite_share: of those whose Hessian of the cost by all actions has a negative eigenvalue, beyond rounding.
     jacobian_ratio: the time of the derivatives of all steps, relative to that of the rollouts themselves.
@@ -33,7 +33,7 @@ def measure(env: Environment, num_rollouts: int = 100) -> dict[str, float]:
 
 
 def best(env: Environment, num_rollouts: int = 1000, num_draws: int = 8) -> dict[str, float]:
-    """The metrics of `evaluate_actions` of the best actions that are found for each state of the test bed.
+    """The metrics of `evaluate_actions` of the best actions that are found for each held-out state.
 
     From zero and from random actions: a pendulum can be stopped in several ways, each a local optimum.
     """
@@ -55,7 +55,7 @@ def is_indefinite(env: Environment, state: State, actions: jax.Array) -> jax.Arr
     def cost(flat):
         return -jnp.sum(replay(env, state, flat.reshape(actions.shape)).reward)
 
-    hessian = jax.jacfwd(jax.jacfwd(cost))(actions.reshape(-1))  # twice forwards: see `anatomy`
+    hessian = jax.jacfwd(jax.jacfwd(cost))(actions.reshape(-1))  # twice forwards: see `visual.jacobians`
     eigenvalues = jnp.linalg.eigvalsh((hessian + hessian.T) / 2)
     rounding = actions.size * jnp.finfo(actions.dtype).eps * jnp.max(jnp.abs(eigenvalues))
     return eigenvalues[0] < -rounding
@@ -82,6 +82,6 @@ def fastest(program: Callable[..., Any], *inputs: Any) -> float:
 
 
 def _at_rest(env: Environment, num_rollouts: int) -> tuple[State, jax.Array]:
-    """The states of the test bed and, for each, actions (T, A) of zero."""
+    """The held-out states and, for each, actions (T, A) of zero."""
     actions = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
     return heldout_states(env, num_rollouts), actions

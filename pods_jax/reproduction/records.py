@@ -22,7 +22,7 @@ from pods_jax.runs.workdir import Workdir
 from pods_jax.visual.curves import Record
 
 QUANTITIES = ("return", "terminal_kinetic_energy", "terminal_distance", "action_magnitude")
-"""What is measured at each look at a policy, with its standard deviation over the test bed."""
+"""What is measured at each look at a policy, with its standard deviation over the held-out states."""
 
 DIGITS = 7
 """How many of each number are kept: as many as single precision has."""

@@ -12,6 +12,7 @@ are reported at once.
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -160,7 +161,7 @@ def _mistakes_in_section(
 
 def _without(fields: Mapping[str, Any], mistakes: Collection[InputError]) -> dict[str, Any]:
     """The settings of a section beside those that are wrong by themselves."""
-    wrong = {str(error.field).split(".")[1] for error in mistakes}
+    wrong = {re.split(r"[.\[]", str(error.field))[1] for error in mistakes}
     return {name: value for name, value in fields.items() if name not in wrong}
 
 

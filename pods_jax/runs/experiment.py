@@ -122,8 +122,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Evaluates a checkpoint of a run, from its folder alone, and writes nothing.
 
-    checkpoint: "latest", "best" (by the return on the test bed) or the number of an epoch. evaluator: as for `run`.
-    The last line that it prints is one JSON object. Raises CheckpointError if the folder holds no such run.
+    checkpoint: "latest", "best" (by the return on the held-out states) or the number of an epoch. evaluator: as for
+    `run`. The last line that it prints is one JSON object. Raises CheckpointError if the folder holds no such run.
     """
     console = console or make_console()
     configuration, restored = load_run(Workdir(workdir), console, checkpoint)

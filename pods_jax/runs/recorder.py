@@ -116,7 +116,7 @@ def find_problems(report: Report, numbers: Mapping[str, float], before: Any, bat
     """
     found = []
     if not math.isfinite(numbers["return_mean"]):
-        found.append(f"the return on the test bed is {numbers['return_mean']}")
+        found.append(f"the return on the held-out states is {numbers['return_mean']}")
     broken = _nonfinite(report.train_state) - _nonfinite(before)
     found += [f"{path} of the train state is not finite" for path in sorted(broken)]
     for name in report.metrics[0]:

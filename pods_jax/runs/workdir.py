@@ -14,7 +14,7 @@ from pods_jax.checks import InputError
 from pods_jax.storage import checkpoints
 from pods_jax.storage.checkpoints import CheckpointError
 
-LARGEST_CONFIG = 2**20
+MAX_CONFIG_BYTES = 2**20
 """Bytes of a configuration, a thousand times what one needs."""
 
 
@@ -90,8 +90,8 @@ class Workdir:
         if not self.config.is_file():
             raise CheckpointError(f"{self.path} holds no run: there is no {self.config.name} in it")
         checkpoints.check_format(self.checkpoints)
-        if self.config.stat().st_size > LARGEST_CONFIG:
-            raise CheckpointError(f"{self.config} cannot be read: it is larger than {LARGEST_CONFIG} bytes")
+        if self.config.stat().st_size > MAX_CONFIG_BYTES:
+            raise CheckpointError(f"{self.config} cannot be read: it is larger than {MAX_CONFIG_BYTES} bytes")
         try:
             config = json.loads(self.config.read_text(encoding="utf-8"))
         except ValueError as error:  # not JSON, or not even text

@@ -1,8 +1,8 @@
 """The state of a training run on disk: Orbax, one complete folder per saved epoch.
 
 Orbax writes into a temporary folder and renames it at the end, so that a folder named by a number is always
-complete, whatever happened to the process. It does not notice bytes that changed since: `digests` does, and a damaged
-checkpoint gives way to the one before. This is the only module that knows Orbax.
+complete, whatever happened to the process. It does not notice bytes that changed since: `checksums` does, and a
+damaged checkpoint gives way to the one before. This is the only module that knows Orbax.
 """
 
 import pathlib

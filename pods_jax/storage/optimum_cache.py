@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parents[1]
 
 
 def path_of(env: Mapping[str, Any], num_rollouts: int) -> pathlib.Path | None:
-    """Where the optima of a test bed are kept; None where no compiled programs are kept either.
+    """Where the optima of held-out states are kept; None where no compiled programs are kept either.
 
     env: the settings of an environment of the registry, which stand for it.
     """
@@ -57,7 +57,7 @@ def read(path: pathlib.Path, num_rollouts: int) -> np.ndarray | None:
 
 
 def write(path: pathlib.Path, optimum: jax.Array) -> None:
-    """Keeps the optima (num_rollouts,) of a test bed; raises OSError if the disk is full or read-only."""
+    """Keeps the optima (num_rollouts,) of held-out states; raises OSError if the disk is full or read-only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replacement = path.with_suffix(f".{os.getpid()}.tmp")
     with replacement.open("wb") as file:

@@ -22,7 +22,7 @@ from pods_jax.types import Trajectory
 from pods_jax.visual import animation
 
 TEMPLATE = pathlib.Path(__file__).with_name("viewer.html")
-LARGEST = 32767  # of a 16-bit number
+MAX_INT16 = 32767
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _scene(env: Environment, drawn: Sequence[Drawing]) -> dict[str, Any]:
         "dimension": dimension,
         "centre": centre.tolist(),
         "radius": radius,
-        "scale": radius / LARGEST,
+        "scale": radius / MAX_INT16,
         "numPoints": first.points.shape[1],
         "numHandles": first.num_handles,
         # The third number: which of the segments that can hang slack it is, or -1 for one that cannot.

@@ -10,14 +10,14 @@ from tests.faults.processes import environment
 
 ON_TWO_DEVICES = """
 import jax, numpy as np
-from pods_jax import parallel
 from pods_jax.benchmarks import cases
+from pods_jax.devices import sharding
 
 case, limits = cases.Case("simulate", "pendulum_2d", 4, 3), {"operations_per_second": 1e9, "bytes_per_second": 1e9}
 program = cases.simulate(case.make(), case.batch, "")[cases.OURS]
-divided = cases.shared(program, case.quantity, jax.devices())
-with parallel.on(divided.devices):
-    found = jax.jit(divided.function)(*divided.args)
+shared = cases.shared(program, case.quantity, jax.devices())
+with sharding.on(shared.devices):
+    found = jax.jit(shared.function)(*shared.args)
 np.testing.assert_allclose(found, jax.jit(program.function)(*program.args), rtol=1e-12)
 assert len(found.sharding.device_set) == 2
 print(*(record["form"] for record in cases.records([case], limits, 0.1, jax.devices())), sep="; ")

@@ -37,7 +37,7 @@ def test_fine_steps_of_bdf2_converge_to_the_reference(motion):
 def test_the_fewest_substeps_are_found(motion):
     env, states, actions, _ = motion
     matched = peers.as_accurate(env, states, actions)
-    assert 1 <= matched.num_substeps <= peers.MOST_SUBSTEPS
+    assert 1 <= matched.num_substeps <= peers.MAX_SUBSTEPS
     assert 0 < matched.their_error <= matched.error
 
 

@@ -48,7 +48,7 @@ def run_train(tmp_path, monkeypatch, capsys, request):
             "flag --config.seed=1.5: invalid literal for int() with base 10: '1.5'",
         ),
         ((CONFIG, "--config.seed=1e3"), "flag --config.seed=1e3"),
-        ((CONFIG, "--config.algorithm.learning_rate=abc"), "could not convert string to float: 'abc'"),
+        ((CONFIG, "--config.algorithm.optimizer.learning_rate=abc"), "could not convert string to float: 'abc'"),
         ((CONFIG, "--config.env=3"), "flag --config.env=3"),
         ((CONFIG, "--confg.seed=1"), "Unknown command line flag 'confg.seed'"),
         ((CONFIG, "--wrkdir=x"), "Unknown command line flag 'wrkdir'. Did you mean: workdir ?"),
@@ -113,23 +113,23 @@ def test_a_failing_configuration_file_is_one_line(run_train, tmp_path, code, mes
         ),
         (["--config.algorithm.name=pod"], ["config.algorithm.name = 'pod': did you mean 'pods'?"]),
         (
-            ["--config.algorithm.method=riccatti"],
-            ["config.algorithm.method = 'riccatti': did you mean 'riccati'?"],
+            ["--config.algorithm.improvement.method=riccatti"],
+            ["config.algorithm.improvement.method = 'riccatti': did you mean 'riccati'?"],
         ),
         (["--config.env.horizon=0"], ["config.env.horizon = 0: must be a whole number, at least 1"]),
         (["--config.env.horizon=-5"], ["config.env.horizon = -5: must be a whole number, at least 1"]),
         (["--config.algorithm.batch_size=-1"], ["config.algorithm.batch_size = -1: must be a whole number"]),
         (
-            ["--config.algorithm.learning_rate=nan"],
-            ["config.algorithm.learning_rate = nan: must be a finite number"],
+            ["--config.algorithm.optimizer.learning_rate=nan"],
+            ["config.algorithm.optimizer.learning_rate = nan: must be a finite number"],
         ),
         (
-            ["--config.algorithm.learning_rate=-1e-3"],
-            ["config.algorithm.learning_rate = -0.001: must be a finite"],
+            ["--config.algorithm.optimizer.learning_rate=-1e-3"],
+            ["config.algorithm.optimizer.learning_rate = -0.001: must be a finite"],
         ),
         (
             ["--config.algorithm.hidden_sizes=(64,'a')"],
-            ["config.algorithm.hidden_sizes = (64, 'a'): must be"],
+            ["config.algorithm.hidden_sizes[1] = 'a': must be"],
         ),
         (
             ["--config.seed=-1"],
@@ -148,13 +148,13 @@ def test_a_failing_configuration_file_is_one_line(run_train, tmp_path, code, mes
         (
             [
                 "--config.env.horizon=0",
-                "--config.algorithm.damping=inf",
+                "--config.algorithm.improvement.damping=inf",
                 "--config.seed=-1",
                 "--config.num_epochs=0",
             ],
             [
                 "config.env.horizon = 0",
-                "config.algorithm.damping = inf",
+                "config.algorithm.improvement.damping = inf",
                 "config.seed = -1",
                 "config.num_epochs = 0",
             ],

@@ -72,9 +72,8 @@ from pods_jax import algorithms, envs
 from pods_jax.devices import sharding
 jax.config.update("jax_enable_x64", True)
 env = envs.make("pendulum_2d", horizon=8)
-algorithm = algorithms.make(
-    "pods", env, batch_size=16, guard_size=8, hidden_sizes=(8,), gradient_steps=5, minibatch_size=64
-)
+fit = {"gradient_steps": 5, "minibatch_size": 64}
+algorithm = algorithms.make("pods", env, batch_size=16, guard={"size": 8}, hidden_sizes=(8,), regression=fit)
 devices = sharding.choose(int(sys.argv[1]))
 state, history = pods_jax.train(algorithm, jax.random.key(0), 3, epochs_per_chunk=2, devices=devices)
 state, more = pods_jax.train(

@@ -15,6 +15,7 @@ from hypothesis import strategies
 
 from pods_jax import algorithms, envs
 from pods_jax.runs.configuration import check, default_config
+from pods_jax.training import phases_ahead
 from pods_jax.trajopt import DIRECTIONS
 from tests import tiny
 
@@ -38,37 +39,48 @@ def sections(kind):
     horizon = 3 if way == "shac" else draw.choice((1, 2, 3))  # a multiple of its window
     env = {"name": name, "task": task, "horizon": horizon} | SMALL.get(name, {})
     if way in BASELINES:
-        return env, {"name": way, **tiny.settings(way), "learning_rate": 10 ** draw.uniform(-4, -2)}
+        settings = tiny.settings(way)
+        group = "regression" if way == "gps" else "optimizer"
+        rate = {"learning_rate": 10 ** draw.uniform(-4, -2)}
+        return env, {"name": way, **settings, group: settings.get(group, {}) | rate}
     batch_size = draw.choice((2, 3))
     return env, {
         "name": "pods",
-        "method": way,
         "batch_size": batch_size,
-        "guard_size": draw.choice((0, 1, batch_size)),
         "hidden_sizes": draw.choice(((4,), (3, 2))),
-        "learning_rate": 10 ** draw.uniform(-4, -1),
-        "polish_after": draw.choice((0, 1)),
-        "regression": draw.choice(("auto", "improved_states")),
-        "damping": draw.choice((0.0, 1e-2)),
-        "gradient_steps": draw.choice((1, 3)),
-        "minibatch_size": draw.choice((0, 2)),
+        "fine_tune_after": draw.choice((0, 1)),
+        "improvement": {"method": way, "damping": draw.choice((0.0, 1e-2))},
+        "regression": {
+            "states": draw.choice(("auto", "improved")),
+            "gradient_steps": draw.choice((1, 3)),
+            "minibatch_size": draw.choice((0, 2)),
+        },
+        "optimizer": {"learning_rate": 10 ** draw.uniform(-4, -1)},
+        "guard": {"size": draw.choice((0, 1, batch_size))},
     }
 
 
 @functools.cache
 def program(kind):
-    """One epoch of one kind, compiled for any numbers of the physics."""
+    """The start of one kind and its first two epochs, compiled for any numbers of the physics."""
     settings = sections(kind)[1]
 
     @jax.jit
     def begin(env, key):
         return algorithms.make(env=env, **settings).init(key)
 
-    @jax.jit
-    def epoch(env, state):
-        return algorithms.make(env=env, **settings).update(state)
+    def update(index):
+        """The update of epoch `index`, counted from 0."""
 
-    return begin, epoch
+        @jax.jit
+        def epoch(env, state):
+            ((phase, _),) = phases_ahead(algorithms.make(env=env, **settings), index, index + 1)
+            return phase.update(state)
+
+        return epoch
+
+    first = update(0)
+    return begin, (first, update(1) if settings.get("fine_tune_after") == 1 else first)
 
 
 def draw_checked(data):
@@ -95,10 +107,10 @@ def test_random_valid_configurations_are_accepted(data):
 @hypothesis.given(strategies.data())
 def test_two_hundred_configurations_train_two_epochs(data):
     kind, checked = draw_checked(data)
-    begin, epoch = program(kind)
+    begin, epochs = program(kind)
     env = checked.algorithm.env
     state = begin(env, jax.random.key(checked.seed))
-    for _ in range(2):
+    for epoch in epochs:
         state, metrics = epoch(env, state)
         for name, value in metrics.items():
             assert np.all(np.isfinite(value)), name

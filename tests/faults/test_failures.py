@@ -90,7 +90,7 @@ def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, in
     install_toy()
     unknown = toy.evaluator(lambda *_: toy.NUMBERS | {"return_mean": math.nan})
     assert train.main([*COMMAND, f"--workdir={tmp_path / 'run'}"], unknown) == 4
-    assert "epochs 1 to 2: the return on the test bed is nan" in capsys.readouterr().err
+    assert "epochs 1 to 2: the return on the held-out states is nan" in capsys.readouterr().err
     assert checkpoints.latest_epoch(tmp_path / "run" / "checkpoints") == 0
     last_row = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last_row)["nonfinite"] == ["test/return_mean"]

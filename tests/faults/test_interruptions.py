@@ -117,7 +117,7 @@ def test_any_number_of_devices_gives_the_same_bits_and_goes_on_with_those_of_ano
 
 @pytest.mark.exhaustive
 def test_a_signal_while_compiling_stops_after_a_chunk(tmp_path):
-    tiny = ("batch_size=4", "hidden_sizes=(4,)", "gradient_steps=2", "minibatch_size=8", "guard_size=2")
+    tiny = ("batch_size=4", "hidden_sizes=(4,)", "regression.gradient_steps=2", "guard.size=2")
     arguments = [
         *(sys.executable, "scripts/train.py", "--config=configs/pods.py", f"--workdir={tmp_path / 'run'}"),
         *("--config.env.horizon=3", "--config.num_test_rollouts=2", "--config.search_optimum=False"),

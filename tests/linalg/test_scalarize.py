@@ -1,4 +1,4 @@
-"""An unrolled function is the same function; and it saves what the module promises to save."""
+"""A scalarized function is the same function; and it saves what the module promises to save."""
 
 import collections
 
@@ -124,7 +124,7 @@ def test_a_number_is_computed_while_tracing_as_it_is_at_run_time():
 
 
 def operations(function, *args):
-    """How often each primitive stands in the unrolled function."""
+    """How often each primitive stands in the scalarized function."""
     return collections.Counter(each.primitive.name for each in jax.make_jaxpr(scalarized(function))(*args).jaxpr.eqns)
 
 

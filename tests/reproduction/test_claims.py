@@ -15,14 +15,14 @@ def test_the_return_of_pods_is_compared_row_by_row_and_a_failure_says_why():
     assert "control phase" in against_gps.reason
 
 
-def test_what_is_polished_is_compared_too_and_slack_cables_are_named():
+def test_what_is_fine_tuned_is_compared_too_and_slack_cables_are_named():
     row = {"environment": "payload_2d", "task": "stop_at_origin"}
-    records = [make_record(), make_record("PODS polished", (-20.0, -8.0)), make_record("PPO", (-20.0, -9.0))]
-    plain, polished = claims.returns([record | row for record in records])
+    records = [make_record(), make_record("PODS fine-tuned", (-20.0, -8.0)), make_record("PPO", (-20.0, -9.0))]
+    plain, tuned = claims.returns([record | row for record in records])
     assert not plain.holds
     assert "slack" in plain.reason
-    assert polished.holds
-    assert polished.paper == "not compared"
+    assert tuned.holds
+    assert tuned.paper == "not compared"
 
 
 def test_means_are_over_seeds_and_close_ones_are_said_to_be_close():

@@ -19,7 +19,8 @@ from scripts import render as render_script
 def run(tmp_path_factory):
     config = pods.get_config()
     config.env.horizon = 5
-    config.algorithm.update({"batch_size": 4, "guard_size": 0, "hidden_sizes": (8,), "gradient_steps": 2})
+    config.algorithm.update({"batch_size": 4, "hidden_sizes": (8,)})
+    config.algorithm.update({"guard": {"size": 0}, "regression": {"gradient_steps": 2}})
     config.update({"num_epochs": 1, "evaluate_every": 1, "num_test_rollouts": 3, "search_optimum": False})
     folder = tmp_path_factory.mktemp("run")
     experiment.run(config.to_dict(), folder)
@@ -88,7 +89,7 @@ def test_runs_are_told_apart_by_what_differs(run, tmp_path):
     for name, seed, changes in (
         ("a", 0, {}),
         ("b", 1, {}),
-        ("c", 0, {"batch_size": 5, "regression": "improved_states"}),
+        ("c", 0, {"batch_size": 5, "regression": {"states": "improved"}}),
         ("d", 0, {"name": "bptt"}),
     ):
         algorithm = {"name": "bptt"} if "name" in changes else config["algorithm"] | changes

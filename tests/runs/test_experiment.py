@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from PIL import Image
 
 from configs import pods as pods_config
@@ -173,9 +174,8 @@ TINY = {
         "name": "pods",
         "batch_size": 8,
         "hidden_sizes": (8,),
-        "gradient_steps": 4,
-        "minibatch_size": 16,
-        "guard_size": 4,
+        "regression": {"gradient_steps": 4, "minibatch_size": 16},
+        "guard": {"size": 4},
     },
     "seed": 0,
     "num_epochs": 3,
@@ -214,7 +214,7 @@ def test_a_trained_policy_can_be_watched(trained, tmp_path, capsys):
 
 @pytest.mark.exhaustive
 def test_a_run_without_guard_and_search_is_saved_and_continued(tmp_path, capsys):
-    config = TINY | {"algorithm": TINY["algorithm"] | {"guard_size": 0}, "search_optimum": False}
+    config = TINY | {"algorithm": TINY["algorithm"] | {"guard": {"size": 0}}, "search_optimum": False}
     experiment.run(config | {"num_epochs": 2}, tmp_path / "parts")
     parts = experiment.run(config | {"num_epochs": 4}, tmp_path / "parts")
     assert parts["return_mean"] == experiment.run(config | {"num_epochs": 4}, tmp_path / "whole")["return_mean"]
@@ -230,7 +230,7 @@ def test_ctrl_c_stops_a_training_that_then_goes_on(tmp_path, request):
     command = [
         *(sys.executable, "scripts/train.py", "--config=configs/pods.py", f"--workdir={tmp_path / 'run'}"),
         *("--config.env.horizon=4", "--config.num_test_rollouts=4", "--config.evaluate_every=1"),
-        *(f"--config.algorithm.{name}={value}" for name, value in TINY["algorithm"].items()),
+        *(f"--config.algorithm.{name}={value}" for name, value in flatten_dict(TINY["algorithm"], sep=".").items()),
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     options = {"cwd": request.config.rootpath, "text": True, **pipes}

@@ -1,6 +1,6 @@
 """Every direction, on a linear-quadratic problem and on the pendulums; the references are in numpy.
 
-Horizons are such that a dense step has more than 20 unknowns: an unrolled solve of fewer compiles for longer.
+Horizons are such that a dense step has more than 20 unknowns: a scalarized solve of fewer compiles for longer.
 """
 
 import functools

@@ -20,8 +20,8 @@ TINY = [
     "--config.search_optimum=False",
     "--config.env.horizon=5",
     "--config.algorithm.batch_size=4",
-    "--config.algorithm.guard_size=2",
-    "--config.algorithm.gradient_steps=2",
+    "--config.algorithm.guard.size=2",
+    "--config.algorithm.regression.gradient_steps=2",
 ]
 WITHOUT_DEVICES = """
 import pods_jax

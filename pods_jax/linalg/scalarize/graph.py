@@ -36,7 +36,7 @@ def scalarized(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def scalarized_if_small(function: Callable[..., Any], num_unknowns: int) -> Callable[..., Any]:
-    """`unrolled(function)`, if it pays for so many unknowns."""
+    """`scalarized(function)`, if it pays for so many unknowns."""
     return scalarized(function) if num_unknowns <= MAX_SCALARIZED_SIZE else function
 
 
