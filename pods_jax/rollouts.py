@@ -31,8 +31,10 @@ def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
 def rollout_batch(env: Environment, policy: Policy, states: Any) -> Trajectory:
     """`rollout` from many initial states, leaves (k, ...), which devices share if there are several.
 
-    Raises InputError if they cannot be shared equally.
+    Raises InputError if they cannot be shared equally, and for what is no environment or no policy.
     """
+    check_environment(env)
+    check_policy(policy)
     return _rollout_batch(env, as_pytree(policy), states)
 
 

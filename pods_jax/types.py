@@ -20,7 +20,7 @@ Metrics: TypeAlias = Mapping[str, jax.Array]
 class LocalFeedback:
     """Linear feedback around a trajectory, a = actions_t + gains_t (s - s_t), and how much an error of it costs."""
 
-    actions: jax.Array  # (T, A) [m/s]
+    actions: jax.Array  # (T, A) in action units
     states: Any  # every leaf has a leading T: where the actions lead
     gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state in which a step begins
     action_hessian: jax.Array  # (T, A, A) of the cost, by an error of one action
