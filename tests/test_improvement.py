@@ -9,12 +9,12 @@ from pods_jax.devices import chunking
 from pods_jax.improvement import improve_trajectory
 from pods_jax.rollouts import flatten_states
 from pods_jax.trajopt import DIRECTIONS, WITHOUT_FEEDBACK
+from tests.tiers import slow_but
 
 HORIZON = 6  # of the environment in conftest.py
-METHODS = [
-    pytest.param(name, marks=[pytest.mark.exhaustive] if name in ("newton", "conjugate_gradient") else [])
-    for name in DIRECTIONS
-]
+TIERS = {"newton": [pytest.mark.exhaustive], "conjugate_gradient": [pytest.mark.exhaustive]}
+TIERS |= {"gauss_newton": [pytest.mark.slow]}
+METHODS = [pytest.param(name, marks=TIERS.get(name, [])) for name in DIRECTIONS]
 """The exact Hessian compiles for longest, and is tested in tests/trajopt."""
 
 
@@ -38,6 +38,7 @@ def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, st
         assert np.all(better.action_hessian > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.exhaustive), "riccati"])
 def test_three_steps_are_three_improvements_in_a_row(env, state, actions, method):
     at_once = improve(env, state, actions, method=method, num_steps=3)
@@ -71,9 +72,14 @@ def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param("gauss_newton", marks=pytest.mark.exhaustive), pytest.param("first_order"), "riccati"]
+    "method",
+    [
+        pytest.param("gauss_newton", marks=pytest.mark.exhaustive),
+        pytest.param("first_order", marks=pytest.mark.slow),
+        "riccati",
+    ],
 )
-@pytest.mark.parametrize("chunk_size", [0, 2])
+@pytest.mark.parametrize("chunk_size", slow_but([0, 2], 2))
 def test_a_batch_in_chunks_is_improved_like_its_trajectories_one_by_one(env, method, chunk_size):
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(5), 5))
     actions = jax.random.uniform(jax.random.key(6), (5, HORIZON, 1), minval=-2.9, maxval=2.9)
@@ -84,6 +90,7 @@ def test_a_batch_in_chunks_is_improved_like_its_trajectories_one_by_one(env, met
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_directions_are_found_in_smaller_chunks_than_line_searches(env, monkeypatch):
     """Their matrices are what does not fit into caches."""
     seen = []

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from pods_jax import InputError, envs, improve, replay
 from pods_jax.policies.regression import Samples, regression_loss
 from pods_jax.rollouts import flatten_states, rollout, step_starts
+from tests.tiers import slow_but
 
 HORIZON = 6  # of the environment in conftest.py
 
@@ -27,7 +28,7 @@ def bounded(env, seed=0):
     return Bounded(jax.random.normal(jax.random.key(seed), (env.observation_size, env.action_size)))
 
 
-@pytest.mark.parametrize("name", ["pendulum_2d", "double_pendulum_3d"])
+@pytest.mark.parametrize("name", slow_but(["pendulum_2d", "double_pendulum_3d"], "pendulum_2d"))
 def test_a_rollout_is_a_loop_of_steps(name):
     env = envs.make(name, "stop_at_origin", horizon=HORIZON)
     state, policy = env.reset(jax.random.key(3)), bounded(env)
@@ -50,6 +51,7 @@ def test_replaying_the_actions_of_a_rollout_repeats_it(env, state):
     chex.assert_trees_all_close(replay(env, state, trajectory.action), trajectory, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_first_observation_is_of_the_start_and_the_last_action_counts(env, state, actions):
     trajectory = replay(env, state, actions)
     np.testing.assert_array_equal(trajectory.observation[0], env.observe(state))

@@ -15,6 +15,7 @@ from pods_jax.algorithms import Algorithm
 from pods_jax.runs.configuration import check
 from tests import tiny
 from tests.algorithms.linear import make_linear
+from tests.tiers import slow_but
 
 NAMES = algorithms.names()
 ENV = make_linear()
@@ -36,7 +37,7 @@ def small(name):
     return algorithms.make(name, ENV, **tiny.hidden(name, 32) | SMALL.get(name, ({}, 0))[0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(NAMES, "pods", "bptt"))
 def test_every_algorithm_lowers_the_cost_by_half_on_a_linear_environment(name):
     algorithm, epochs = small(name), SMALL.get(name, ({}, 5))[1]
     starts = jax.vmap(ENV.reset)(jax.random.split(jax.random.key(100), 64))

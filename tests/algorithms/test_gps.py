@@ -111,6 +111,7 @@ def least_squares(env, start):
     return actions, np.sum((matrix @ actions + right) ** 2)
 
 
+@pytest.mark.slow
 def test_controllers_respect_the_action_limits():
     env = make_linear(limit=0.3)
     starts = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 8))

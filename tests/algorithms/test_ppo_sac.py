@@ -82,6 +82,7 @@ def test_rollouts_that_are_not_finite_are_counted_and_nothing_is_learned_from_no
     np.testing.assert_array_equal(*policies)
 
 
+@pytest.mark.slow
 def test_an_unhealthy_rollout_gives_way_to_a_healthy_one():
     """One of four initial states is a NaN; no number of it is among the transitions."""
     from pods_jax.algorithms.model_free.exploration import Explorer

@@ -37,6 +37,7 @@ def test_nothing_is_earned_after_the_last_step():
     assert values[2] == values[3] == 0
 
 
+@pytest.mark.slow
 def test_clocks_are_staggered_and_an_episode_that_is_over_starts_again(small):
     algorithm, update = small
     first = algorithm.init(jax.random.key(0))
@@ -47,6 +48,7 @@ def test_clocks_are_staggered_and_an_episode_that_is_over_starts_again(small):
     assert metrics["environment_steps"] == 2 * 3 * 3 * 6  # episodes, windows, steps, at a time
 
 
+@pytest.mark.slow
 def test_the_critic_learns_the_return(small):
     """With a policy that hardly moves (learning rate near zero), values approach the returns of rollouts."""
     env = make_linear(horizon=8)

@@ -50,6 +50,7 @@ def test_batches_and_horizons_are_of_the_environments_that_are_asked_for(tmp_pat
     assert "did you mean 'rope_3d'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_case_is_one_that_can_be_made():
     for suite in cases.suites().values():
         for case in suite:

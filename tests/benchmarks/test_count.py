@@ -40,6 +40,7 @@ def test_it_counts_what_is_executed(function, args, expected):
     assert operations(function, *args) == expected
 
 
+@pytest.mark.slow
 def test_of_a_step_it_counts_the_passes_of_newton():
     env = envs.make("pendulum_2d", horizon=4)
     states, actions = cases.inputs(env, 3)

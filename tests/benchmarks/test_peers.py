@@ -17,6 +17,7 @@ def motion(request):
     return env, states, actions, peers._batch(peers.reference(env))(states, actions, 64)
 
 
+@pytest.mark.slow
 def test_fine_steps_of_mjx_converge_to_the_reference(motion):
     env, states, actions, exact = motion
     simulate = peers._batch(peers.mjx_simulator(env))
@@ -34,6 +35,7 @@ def test_fine_steps_of_bdf2_converge_to_the_reference(motion):
     assert peers._distance(found[:, 63::64], exact) < 2e-3
 
 
+@pytest.mark.slow
 def test_the_fewest_substeps_are_found(motion):
     env, states, actions, _ = motion
     matched = peers.as_accurate(env, states, actions)

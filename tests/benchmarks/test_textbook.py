@@ -11,6 +11,7 @@ from pods_jax.benchmarks import cases, textbook
 HORIZON = 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -38,6 +38,7 @@ def model():
     return mujoco.MjModel.from_xml_string(CART_POLE)
 
 
+@pytest.mark.slow
 def test_it_steps_as_mujoco(model):
     env = compat.from_mjx(model, horizon=10, residual=residual, num_substeps=2)
     assert env.time_step == pytest.approx(0.04)

@@ -63,6 +63,7 @@ def test_a_seed_decides_all_that_follows(env):
     assert not np.array_equal(compat.to_gymnasium(env).reset()[0], compat.to_gymnasium(env).reset()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal_only", [False, True])
 def test_many_at_once_are_the_single_ones_side_by_side(env, actions, terminal_only):
     from gymnasium.vector import AutoresetMode, SyncVectorEnv

@@ -22,6 +22,7 @@ UNDECIDED = {
 } | {"JAX_PLATFORMS": "cpu"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "chosen", "expected"),
     [
@@ -50,6 +51,7 @@ def test_a_negative_count_is_refused():
         cpu.as_devices(-1)
 
 
+@pytest.mark.slow
 def test_training_uses_the_cores_of_a_processor(tmp_path):
     processes.finish(processes.command(tmp_path / "run", "--num_devices=0"), env=UNDECIDED)
     assert processes.read_json(tmp_path / "run" / "manifest.json")["num_devices"] == cpu.available()

@@ -98,6 +98,7 @@ def test_each_device_has_loops_of_its_own():
     assert refusal == "batch_size = 6: must be a multiple of 4, the number of devices that share rollouts"
 
 
+@pytest.mark.slow
 def test_rollouts_and_improvements_of_a_batch_are_shared_once():
     """Also inside of what is divided already."""
     (alone, shared, nested), num_devices, refusal = outcome(BATCHES, num_devices=4)

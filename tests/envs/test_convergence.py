@@ -84,6 +84,7 @@ def table_acceleration(env, position, velocity):
     return force / np.asarray(env.parameters.system.mass)[:, None]
 
 
+@pytest.mark.slow
 def test_the_order_is_two_in_contact_with_friction():
     """The contact force is C^2 in the depth and smooth in the velocity, which is what BDF2's order asks for; a step
     must resolve the blend (2 mm) and the slip speed for the order to show.

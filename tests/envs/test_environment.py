@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 import pods_jax
 from pods_jax import envs, sim
 from pods_jax.checks import InputError
+from tests.tiers import slow_but
 
 SIZES = {
     "pendulum_2d": (5, 1),
@@ -74,12 +75,20 @@ def test_the_sizes_of_all_environments_are_given_here():
     assert tuple(SIZES) == envs.names()
 
 
+QUICK = ("pendulum_2d", "pendulum_3d")
+
+
+def tier(name, *late):
+    """The marks of an environment's tests, by how long it takes to compile."""
+    return [pytest.mark.exhaustive if name in late else pytest.mark.slow] if name not in QUICK else []
+
+
 def cases():
-    """All environments and tasks; of those that take long to compile, one task is enough for the quick tests."""
+    """All environments and tasks; of those that take longest to compile, one task is enough but for the last tier."""
     for name in envs.names():
         for task in envs.tasks(name):
-            late = name in ("payload_2d", "rope_3d") and task == "stop"
-            yield pytest.param((name, task), id=f"{name}-{task}", marks=[pytest.mark.exhaustive] if late else [])
+            late = ("payload_2d", "rope_3d") if task == "stop" else ()
+            yield pytest.param((name, task), id=f"{name}-{task}", marks=tier(name, *late))
 
 
 @pytest.fixture(scope="module", params=cases())
@@ -251,12 +260,12 @@ class TestEveryTask:
         assert f"(3, {size + 1}): must have shape (T, {size})" in str(caught.value)
 
 
-def names(*, late=()):
-    return [pytest.param(name, marks=[pytest.mark.exhaustive] if name in late else []) for name in envs.names()]
+def names(*late):
+    return [pytest.param(name, marks=tier(name, *late)) for name in envs.names()]
 
 
 class TestEverySystem:
-    @pytest.mark.parametrize("name", names(late=("payload_2d", "rope_3d")))
+    @pytest.mark.parametrize("name", names("payload_2d", "rope_3d"))
     def test_single_precision_follows_double_precision(self, name):
         """For 20 steps and in the median; shaking a handle at full speed multiplies rounding errors."""
         env = envs.make(name)
@@ -269,14 +278,14 @@ class TestEverySystem:
             assert np.median(errors) < 2e-3
             assert np.max(errors) < 3e-2
 
-    @pytest.mark.parametrize("name", envs.names())
+    @pytest.mark.parametrize("name", slow_but(envs.names(), *QUICK, "double_pendulum_3d"))
     def test_the_linearization_of_a_step_is_that_of_differences(self, name):
         flat_step, point, linearization = self.flattened(name)
         offsets = 1e-6 * np.eye(point.size)
         differences = [(flat_step(point + offset) - flat_step(point - offset)) / 2e-6 for offset in offsets]
         np.testing.assert_allclose(linearization().T, differences, rtol=1e-6, atol=1e-6)
 
-    @pytest.mark.parametrize("name", names(late=("payload_2d", "rope_3d")))
+    @pytest.mark.parametrize("name", names("payload_2d", "rope_3d"))
     def test_the_linearization_of_a_step_is_the_derivative_both_ways(self, name):
         flat_step, point, linearization = self.flattened(name)
         forward, backward = jax.jit(jax.jacfwd(flat_step))(point), jax.jit(jax.jacrev(flat_step))(point)

@@ -60,6 +60,7 @@ class TestDoubleIntegrator:
         assert converged
         assert float(best.value) == pytest.approx(-least_cost(np.asarray(observe(start))), rel=1e-10)
 
+    @pytest.mark.slow
     def test_a_policy_learns_to_come_close(self):
         env = double_integrator()
         algorithm = algorithms.make("pods", env, batch_size=32, guard={"size": 16}, hidden_sizes=(32, 32))
@@ -71,6 +72,7 @@ class TestDoubleIntegrator:
         assert not any("terminal" in name for name in numbers)
         assert all(row["unhealthy_rollouts"] == 0 for row in history)
 
+    @pytest.mark.slow
     def test_a_reward_does_as_well_as_a_residual(self):
         plain = double_integrator()
         other = double_integrator(residual=None, reward=lambda state, action: -jnp.sum(residual(state, action) ** 2))

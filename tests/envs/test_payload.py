@@ -177,6 +177,7 @@ class TestMakePayload:
         rest_position = np.asarray([[0.0, -height]])
         return make_payload("swing", "stop_at_origin", system, rest_position, **settings | changes)
 
+    @pytest.mark.slow
     def test_it_hangs_still(self):
         env = self.make()
         state = sim.initial_state(

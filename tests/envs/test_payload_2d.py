@@ -20,6 +20,7 @@ def test_it_hangs_level_in_the_middle_and_its_cables_carry_it():
     np.testing.assert_allclose(tension @ (edge[:, 1] / length), 4 * 0.25 * 9.81, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_handles_moved_together_fast_leave_a_cable_slack():
     env = envs.make("payload_2d", initial_speed=0.0)
     trajectory = pods_jax.replay(env, env.reset(jax.random.key(0)), jnp.full((8, 2), 3.0))

@@ -6,6 +6,7 @@ import pytest
 
 from pods_jax import envs
 from pods_jax.checks import InputError
+from tests.tiers import slow_but
 
 NAN, INFINITY = math.nan, math.inf
 
@@ -30,7 +31,7 @@ def test_the_environments_and_their_tasks():
     assert envs.tasks("cloth_3d") == ("lay",)
 
 
-@pytest.mark.parametrize("name", envs.names())
+@pytest.mark.parametrize("name", slow_but(envs.names(), "pendulum_2d", "pendulum_3d", "double_pendulum_3d"))
 def test_what_is_made_carries_its_name_and_task(name):
     assert envs.make(name).task == envs.tasks(name)[0]
     env = envs.make(name, task=envs.tasks(name)[-1])

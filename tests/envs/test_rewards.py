@@ -79,6 +79,7 @@ class TestOwnReward:
         np.testing.assert_allclose(played.reward, expected, rtol=1e-12)
         assert float(env.reward(states[3], actions[3])) == pytest.approx(float(expected[3]))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("method", [pytest.param("first_order", marks=pytest.mark.exhaustive), "riccati"])
     def test_trajectories_improve(self, method):
         env = swing().with_reward(reciprocal)

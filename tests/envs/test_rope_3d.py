@@ -14,6 +14,7 @@ def test_it_hangs_straight_and_each_link_carries_what_is_below():
     np.testing.assert_allclose(env.parameters.rest_position[:, :2], 0.0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [4, 7])
 def test_between_two_handles_it_sags_symmetrically(count):
     env = envs.make("rope_3d", num_points=count, second_handle=True)

@@ -53,6 +53,7 @@ def copied(saved, folder):
     return folder / saved.name
 
 
+@pytest.mark.slow
 def test_a_reloaded_policy_is_the_same_function(saved, env, policy):
     loaded = export.load_policy(saved, env)
     observations = 3 + 2 * jax.random.normal(jax.random.key(9), (20, env.observation_size))

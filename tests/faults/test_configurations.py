@@ -95,6 +95,7 @@ def draw_checked(data):
     return kind, check(config | {"env": env_section | changed, "algorithm": algorithm_section, "seed": seed})
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=3)
 @hypothesis.given(strategies.data())
 def test_random_valid_configurations_are_accepted(data):

@@ -20,6 +20,7 @@ from scripts import train
 from tests.faults import processes, toy
 
 
+@pytest.mark.slow
 def test_a_run_survives_kill_and_signals_and_keeps_others_out(tmp_path, undisturbed):
     whole, folder = undisturbed(processes.NUM_EPOCHS), tmp_path / "run"
     with processes.start(processes.command(folder)) as process:

@@ -381,6 +381,7 @@ def test_all_sixty_faults_are_in_the_table_and_tested_or_explained():
         assert fault.damage in {"", *(damage.__name__ for damage in DAMAGES)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["cuda", pytest.param("nonsense", marks=pytest.mark.exhaustive)])
 def test_a_missing_plug_in_is_named(platform, tmp_path):
     arguments = ["scripts/train.py", "--config=configs/pods.py", f"--workdir={tmp_path / 'run'}"]

@@ -11,6 +11,7 @@ import pytest
 from pods_jax import linalg
 from pods_jax.linalg.scalarize import rules, scalarized, scalarized_if_small, scan_by_scalars
 from pods_jax.thresholds import MAX_SCALARIZED_SIZE
+from tests.tiers import slow_but
 
 X = np.array([0.3, -1.2, 0.7])
 M = np.array([[2.0, 0.4, -0.3], [0.1, 1.5, 0.2], [0.0, -0.6, 3.0]])
@@ -93,7 +94,11 @@ def test_types_stay(dtype):
     assert [each.dtype for each in found] == [dtype, np.dtype(bool), jnp.arange(2).dtype]
 
 
-@pytest.mark.parametrize("transform", [jax.jit, jax.jacfwd, jax.jacrev, jax.hessian], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "transform",
+    slow_but([jax.jit, jax.jacfwd, jax.jacrev, jax.hessian], jax.jit, jax.jacfwd),
+    ids=lambda each: each.__name__,
+)
 def test_it_can_be_transformed(transform):
     def function(x):
         return linalg.solve(M + jnp.diag(x**2), jnp.exp(x))

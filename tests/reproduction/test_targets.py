@@ -72,6 +72,7 @@ def toys(install_toy):
     return Toys([], dict(NUMBERS), [0.25])
 
 
+@pytest.mark.slow
 def test_targets_share_trainings_and_finished_ones_are_not_repeated(toys, tmp_path):
     toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     assert toys.folders == ["pendulum_2d_stop_at_origin_PODS_500_0", "pendulum_2d_stop_at_origin_BPTT_0"]
@@ -79,6 +80,7 @@ def test_targets_share_trainings_and_finished_ones_are_not_repeated(toys, tmp_pa
     assert len(toys.folders) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_reproduction_goes_on(toys, tmp_path):
     toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     book = tmp_path / "quick" / "records.jsonl"
@@ -100,6 +102,7 @@ def test_a_record_replaces_its_training_wherever_it_is_taken(toys, tmp_path):
     assert claimed[0] == claimed[1]
 
 
+@pytest.mark.slow
 def test_a_page_has_all_records_not_only_the_last_ones(toys, tmp_path):
     for variant in FEW:
         toys.reproduce(["figure_3"], "quick", tmp_path, [variant])

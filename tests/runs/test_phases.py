@@ -12,6 +12,7 @@ from pods_jax.algorithms.algorithm import Phase
 from pods_jax.runs import experiment, metrics_log
 from pods_jax.runs.dry_run import dry_run
 from tests.faults import processes, toy
+from tests.tiers import slow_but
 
 BEGINS = 4
 
@@ -45,7 +46,7 @@ def two(install_toy):
     install_toy(make_two)
 
 
-@pytest.mark.parametrize("stopped", [3, BEGINS, 5])
+@pytest.mark.parametrize("stopped", slow_but([3, BEGINS, 5], BEGINS))
 def test_a_run_enters_the_second_phase_and_goes_on_inside_it(tmp_path, stopped, capsys):
     run(make_config(8, 1), tmp_path / "whole")
     run(make_config(stopped, 1), tmp_path / "parts")

@@ -92,6 +92,7 @@ def test_what_is_not_a_number_of_epochs_is_refused(wrong, tmp_path):
         profiling.check(wrong, [100], 5)
 
 
+@pytest.mark.slow
 def test_the_trainer_leaves_a_trace_in_its_folder(tmp_path, install_toy, capsys):
     install_toy()
     run = partial(experiment.run, evaluator=toy.EVALUATOR)

@@ -11,6 +11,7 @@ from jax.test_util import check_grads
 from scipy.integrate import solve_ivp
 
 from pods_jax import envs, sim
+from tests.tiers import slow_but
 
 GRAVITY = 9.81
 LENGTH = 0.5
@@ -101,7 +102,7 @@ class TestOrder:
 
         return np.stack([run_all(cls.DURATION / num_steps, num_steps) for num_steps in cls.STEPS])
 
-    @pytest.mark.parametrize("count", [1, 2])
+    @pytest.mark.parametrize("count", slow_but([1, 2], 2))
     def test_is_two_from_the_first_step_thanks_to_the_initial_acceleration(self, count):
         expected = np.stack([self.reference(count, speed) for speed in self.HANDLE_SPEEDS])
         errors = np.linalg.norm(self.finals(count) - expected, axis=-1).reshape(len(self.STEPS), -1)
@@ -204,7 +205,7 @@ def test_an_isolated_network_keeps_its_momentum():
     assert np.max(np.abs(states.velocity[-1] - velocity)) > 0.1, "the test wants internal forces"
 
 
-@pytest.mark.parametrize("cable", [False, True])
+@pytest.mark.parametrize("cable", slow_but([False, True], True))
 def test_hanging_at_rest_is_a_fixed_point(cable):
     system = make_chain(2, 0.05, 400.0, cable=cable)
     slack = 1e-3 / 2 if cable else 0.0
@@ -224,7 +225,7 @@ def test_a_step_remembers_the_one_before():
     np.testing.assert_allclose(after.handle, [0.05 * 2.0], rtol=1e-15)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", slow_but([jnp.float32, jnp.float64], jnp.float32))
 class TestSolverHealth:
     """Of a double pendulum whose handle is shaken at full speed."""
 
@@ -307,6 +308,7 @@ def unrolled_step(state, action):
     return jnp.concatenate([handle, *(leaf.reshape(-1) for leaf in after)])
 
 
+@pytest.mark.slow
 def test_the_slope_of_a_step_is_that_of_an_unrolled_iteration():
     flat_step, point, unravel = step_of_a_pendulum(2)
 
@@ -322,6 +324,7 @@ def test_the_slope_of_a_step_is_that_of_an_unrolled_iteration():
     np.testing.assert_allclose(slope, expected_slope, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_first_and_second_derivatives_of_a_step_are_those_of_differences():
     flat_step, point, _ = step_of_a_pendulum(1)
     weight = jnp.asarray(np.random.default_rng(0).normal(size=point.size - 1))

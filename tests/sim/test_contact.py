@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pods_jax import sim
 from pods_jax.checks import InputError
 from pods_jax.sim import contact, forces
+from tests.tiers import slow_but
 
 MASS, GRAVITY, STIFFNESS, BLEND = 0.5, 9.81, 2e3, 1e-3
 SLIP = 1e-3
@@ -88,6 +89,7 @@ contact_force = jax.jit(contact.contact_force)
 motions = st.lists(st.floats(-2.0, 2.0), min_size=6, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(motion=motions, friction=st.floats(0.0, 2.0), tilt=st.floats(-1.5, 1.5))
 def test_friction_never_does_positive_work_and_never_exceeds_its_share(motion, friction, tilt):
@@ -102,7 +104,7 @@ def test_friction_never_does_positive_work_and_never_exceeds_its_share(motion, f
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("depth", [-0.1, 0.0, 1e-12, BLEND, 0.01])
+@pytest.mark.parametrize("depth", slow_but([-0.1, 0.0, 1e-12, BLEND, 0.01], 0.0, 0.01))
 def test_forces_and_their_derivatives_are_finite_at_rest_too(depth, dtype):
     system = jax.tree.map(lambda leaf: leaf.astype(dtype), block_on([0, 0, 1], friction=0.7))
     motion = jnp.asarray([0.0, 0.0, -depth, 0.0, 0.0, 0.0], dtype)
@@ -140,6 +142,7 @@ def test_the_newton_matrix_is_the_jacobian_of_a_step_and_not_symmetric():
     assert np.max(np.abs(found - found.T)) > 1e-3 * np.max(np.abs(found))
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_sliding_step_agree_both_ways_and_with_differences():
     """The matrix is not symmetric: a transposed solve that forgot it would be off."""
     system = block_on([0.3, 0.0, 1.0], friction=0.6)

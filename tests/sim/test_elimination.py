@@ -9,6 +9,7 @@ from pods_jax import sim
 from pods_jax.sim import elimination, springs
 from pods_jax.sim.layers import find_layers, free_pairs, operations
 from pods_jax.thresholds import MIN_LAYER_SAVING
+from tests.tiers import slow_but
 
 
 def network(pairs, num_points, dimension=3):
@@ -39,7 +40,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "chain", "sheet"))
 def test_it_solves_what_the_whole_matrix_says(name):
     pairs, count, dimension = NETWORKS[name]
     system = network(pairs, count, dimension)
@@ -61,7 +62,7 @@ def test_it_solves_what_the_whole_matrix_says(name):
         np.testing.assert_allclose(found[index], expected, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "sheet", "two ropes"))
 def test_its_inverse_is_that_of_the_whole_matrix(name):
     pairs, count, dimension = NETWORKS[name]
     system = network(pairs, count, dimension)

@@ -22,6 +22,7 @@ def test_a_hanging_mass_stretches_its_spring_by_weight_over_stiffness(stiffness)
     np.testing.assert_allclose(found, [[0.1, 0.2, 0.3 - 0.5 - 2.0 * GRAVITY / stiffness]], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_rope_between_two_handles_is_where_scipy_finds_the_least_energy():
     springs = [sim.Spring(i, j, 300.0, 0.2) for i, j in sim.line([0, 2, 3, 4, 1])]
     system = make(springs, [0.2, 0.3, 0.1], handles=((0.0, 0.0, 0.0), (0.5, 0.0, 0.1)))

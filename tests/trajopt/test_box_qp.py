@@ -160,6 +160,7 @@ def test_a_batch_gives_what_each_problem_gives_alone():
         np.testing.assert_array_equal(together.free[index], alone.free)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @hypothesis.given(seed=st.integers(0, 2**32 - 1))
 def test_with_products_only_it_gains_about_what_the_matrix_does(size, seed):

@@ -33,9 +33,11 @@ FAR, NEAR = 1e4, 0.5
 
 
 def late(name, method=None):
-    """Marks what compiles for long: the double pendulum, and exact Hessians in space."""
-    is_late = name == "double_pendulum_3d" or (method in ("newton", "conjugate_gradient") and name != "pendulum_2d")
-    return [pytest.mark.exhaustive] if is_late else []
+    """Marks what compiles for long, longest of all the double pendulum, and exact Hessians in space."""
+    if name == "double_pendulum_3d" or (method in ("newton", "conjugate_gradient") and name != "pendulum_2d"):
+        return [pytest.mark.exhaustive]
+    slow = (name == "pendulum_3d" and method not in (None, "riccati")) or method == "newton"
+    return [pytest.mark.slow] if slow else []
 
 
 CASES = [pytest.param(name, method, marks=late(name, method)) for name in HORIZONS for method in DIRECTIONS]
@@ -301,6 +303,7 @@ def test_a_nan_shows_in_the_slope(method):
     assert np.isnan(find(method, problem).slope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [FAR, NEAR])
 def test_conjugate_gradients_find_about_what_the_dense_hessian_gives(limit):
     problem, _, _ = linear_quadratic()

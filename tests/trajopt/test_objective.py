@@ -102,6 +102,7 @@ def coupled_cost(state, action):
     return state[0] ** 2 * (1 + action[0] ** 2) - jnp.cos(state[1] - action[1]) + state[2] * action[0]
 
 
+@pytest.mark.slow
 def test_any_cost_has_a_quadratic_model_with_its_gradient_and_the_convex_part_of_its_hessian():
     for seed in range(3):
         x, v, z, a, b = np.random.default_rng(seed).normal(size=5)

@@ -13,6 +13,7 @@ def states_of(env, num_steps=3):
     return pods_jax.replay(env, state, jnp.zeros((num_steps, env.action_size))).state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["payload_2d", "cloth_3d"])
 def test_every_frame_shows_points_and_handles_where_they_are(name):
     env = envs.make(name)

@@ -72,6 +72,7 @@ def test_every_method_learns_with_its_own_regression(method):
     assert all(np.all(np.isfinite(value)) for row in history for value in row.values())
 
 
+@pytest.mark.slow
 def test_chunks_of_rollouts_change_nothing_but_rounding(small):
     chunked = algorithms.make("pods", small_env(), improvement={"chunk_size": 6}, **SMALL)
     start = chunked.init(jax.random.key(0))
@@ -103,6 +104,7 @@ def test_where_the_guard_holds_a_policy_the_learner_goes_on_from_its_own_rollout
     assert values[1] == values[2] != values[0]
 
 
+@pytest.mark.slow
 def test_without_a_guard_every_finite_policy_is_taken_and_all_states_are_drawn_anew():
     algorithm = algorithms.make(
         "pods", small_env(), **merged(SMALL, {"guard": {"size": 0}, "regression": {"states": "improved"}})
@@ -142,6 +144,7 @@ def single():
     return states, history
 
 
+@pytest.mark.slow
 def test_float32_trains_as_well(single):
     states, history = single
     assert {leaf.dtype for leaf in jax.tree.leaves(states[-1].params)} == {np.dtype("float32")}

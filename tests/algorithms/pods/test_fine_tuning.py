@@ -40,6 +40,7 @@ def test_the_cost_of_the_policy_itself_falls():
     assert 0 < after < before / 2
 
 
+@pytest.mark.slow
 def test_a_step_is_one_of_adam_along_the_clipped_gradient():
     env = envs.make("pendulum_2d", "stop", horizon=6)
     model, learner, key = start(env)
@@ -134,6 +135,7 @@ def test_a_rollout_that_is_not_finite_is_counted_and_never_reaches_the_policy(ep
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_not_finite_counts_as_unhealthy_in_fine_tuning():
     def rarely(state, action):
         return jnp.where(state[0] > 0.5, jnp.nan, -jnp.sum(state**2) - 0.1 * jnp.sum(action**2))
@@ -147,6 +149,7 @@ def test_a_reward_that_is_not_finite_counts_as_unhealthy_in_fine_tuning():
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow
 def test_a_policy_that_fine_tuning_made_worse_is_left_behind(epochs):
     """While trajectories are improved the learner goes on instead."""
     _, updates, states, _ = epochs
