@@ -159,6 +159,7 @@ def optimized():
     return env, state, actions, best, bool(converged), np.asarray(slope(best.actions)), np.asarray(slope(actions))
 
 
+@pytest.mark.slow
 def test_optimize_reaches_a_kkt_point(optimized):
     env, _, _, best, converged, gradient, gradient_before = optimized
     assert converged

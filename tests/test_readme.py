@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_python_runs_from_top_to_bottom(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     code = "\n".join(blocks)

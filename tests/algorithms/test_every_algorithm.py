@@ -37,7 +37,7 @@ def small(name):
     return algorithms.make(name, ENV, **tiny.hidden(name, 32) | SMALL.get(name, ({}, 0))[0])
 
 
-@pytest.mark.parametrize("name", slow_but(NAMES, "pods", "bptt"))
+@pytest.mark.parametrize("name", slow_but(NAMES, "pods"))
 def test_every_algorithm_lowers_the_cost_by_half_on_a_linear_environment(name):
     algorithm, epochs = small(name), SMALL.get(name, ({}, 5))[1]
     starts = jax.vmap(ENV.reset)(jax.random.split(jax.random.key(100), 64))
@@ -65,6 +65,7 @@ def mean_return(algorithm, state, starts):
     return float(jnp.mean(jnp.sum(rewards, axis=1)))
 
 
+@pytest.mark.slow
 def test_all_start_from_the_same_policy():
     observations = jax.random.normal(jax.random.key(1), (5, ENV.observation_size))
     actions = {}

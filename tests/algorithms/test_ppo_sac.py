@@ -12,6 +12,7 @@ from configs import sac as sac_config
 from pods_jax import InputError, algorithms, envs
 from pods_jax.algorithms.model_free import ppo, sac
 from tests.algorithms.linear import make_linear
+from tests.tiers import slow_but
 
 pytest.importorskip("brax")
 
@@ -30,7 +31,7 @@ def small_env(**settings):
     return envs.make("pendulum_2d", "stop", horizon=6, **settings)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=slow_but(NAMES, "ppo"))
 def small(request):
     """An algorithm, its first state, and two epochs of one compiled program."""
     algorithm = algorithms.make(request.param, make_linear(horizon=6), **SMALL[request.param])

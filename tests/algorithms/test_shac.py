@@ -73,6 +73,7 @@ def rewards(env, policy, state):
         yield env.reward(state, action)
 
 
+@pytest.mark.slow
 def test_an_unhealthy_episode_starts_again_and_leaves_the_policy_finite(small):
     algorithm, update = small
     state = algorithm.init(jax.random.key(0))

@@ -77,6 +77,7 @@ def test_it_steps_as_the_original():
         assert trajectory.state["physics"].far[index] == inner.far
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["riccati", "first_order"])
 def test_trajectories_improve(method):
     env = compat.from_gymnax(Pendulum(), horizon=HORIZON, residual=residual)

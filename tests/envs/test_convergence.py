@@ -47,6 +47,7 @@ def final_position(system, handle, position, velocity, num_steps):
     return jax.lax.fori_loop(0, num_steps, lambda _, state: sim.step(system, state, still), start).position
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "cloth_3d" else [pytest.mark.exhaustive]) for name in SETTINGS]
 )

@@ -134,6 +134,7 @@ def test_the_phase_figure_shows_its_last_point(env, trajectory):
     np.testing.assert_allclose(velocity[0, -1], quadratic / 0.2)
 
 
+@pytest.mark.slow
 def test_the_phase_figure_of_ours_is_what_its_states_say():
     env = envs.make("pendulum_2d", horizon=20, time_step=1e-3)
     start = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 2))

@@ -278,13 +278,14 @@ class TestEverySystem:
             assert np.median(errors) < 2e-3
             assert np.max(errors) < 3e-2
 
-    @pytest.mark.parametrize("name", slow_but(envs.names(), *QUICK, "double_pendulum_3d"))
+    @pytest.mark.parametrize("name", slow_but(envs.names(), *QUICK))
     def test_the_linearization_of_a_step_is_that_of_differences(self, name):
         flat_step, point, linearization = self.flattened(name)
         offsets = 1e-6 * np.eye(point.size)
         differences = [(flat_step(point + offset) - flat_step(point - offset)) / 2e-6 for offset in offsets]
         np.testing.assert_allclose(linearization().T, differences, rtol=1e-6, atol=1e-6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", names("payload_2d", "rope_3d"))
     def test_the_linearization_of_a_step_is_the_derivative_both_ways(self, name):
         flat_step, point, linearization = self.flattened(name)
@@ -314,6 +315,7 @@ def with_stiffness(env, stiffness):
 
 
 class TestAnEnvironmentAsAnArgument:
+    @pytest.mark.slow
     def test_a_return_has_a_slope_with_respect_to_the_stiffness(self):
         env = envs.make("pendulum_2d")
         state, actions = pick(random_starts(env), 0), random_actions(env)[0]

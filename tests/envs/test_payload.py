@@ -78,6 +78,7 @@ class TestEquation15:
 
 
 class TestSymmetry:
+    @pytest.mark.slow
     def test_a_mirrored_start_and_mirrored_actions_give_the_mirrored_trajectory(self):
         env = envs.make("pendulum_2d", task="stop_at_origin")
         mirror = np.asarray([-1.0, 1.0])
@@ -94,6 +95,7 @@ class TestSymmetry:
         np.testing.assert_allclose(mirrored.reward, there.reward, rtol=1e-8)
         assert np.max(np.abs(there.state.position[:, 0, 0])) > 0.1
 
+    @pytest.mark.slow
     def test_in_space_a_turn_about_the_vertical_turns_the_trajectory(self):
         env = envs.make("pendulum_3d", task="stop_at_origin")
         turn = np.asarray([[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])

@@ -41,6 +41,7 @@ class TestTerminalOnly:
         np.testing.assert_allclose(last[-1], running[-1], rtol=1e-12)
         assert float(running[0]) < 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("method", [pytest.param("gauss_newton", marks=pytest.mark.exhaustive), "riccati"])
     def test_trajectories_improve_to_the_end(self, method):
         env = swing(terminal_only=True)

@@ -70,6 +70,7 @@ def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeyp
     assert record["notes"]["rollbacks"] == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, install_toy, capsys):
     install_toy(make_fragile(0.0))
     for _ in range(2):  # the second time it fails in the same way

@@ -79,6 +79,7 @@ def test_a_signal_to_either_of_two_processes_stops_both_after_a_save(tmp_path, r
     assert_as_if_undisturbed(folder, undisturbed(NUM_EPOCHS))
 
 
+@pytest.mark.slow
 def test_what_one_process_refuses_both_refuse(tmp_path):
     folder = tmp_path / "two"
     folder.mkdir()

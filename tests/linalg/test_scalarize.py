@@ -68,7 +68,7 @@ def assert_same(function, *args, rtol=1e-13):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", slow_but(FUNCTIONS, "arithmetic", "choices", "matrices", "inverse"))
 def test_the_unrolled_function_is_the_same_function(name):
     assert_same(FUNCTIONS[name], jnp.asarray(X))
 
@@ -146,6 +146,7 @@ def chain(size, width=2):
     return np.abs(index[:, None] - index) < width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_pattern", [arrow, chain])
 def test_structural_zeros_change_nothing(make_pattern):
     generator = np.random.default_rng(0)
@@ -156,6 +157,7 @@ def test_structural_zeros_change_nothing(make_pattern):
     )
 
 
+@pytest.mark.slow
 def test_structural_zeros_save_work():
     def count(pattern):
         found = operations(lambda matrix, side: linalg.solve(matrix * pattern, side), np.eye(12), np.ones(12))

@@ -34,6 +34,7 @@ def test_a_pendulum_is_measured():
     assert numbers["jacobian_ratio"] > 0
 
 
+@pytest.mark.slow
 def test_the_best_actions_of_a_linear_problem_are_a_least_squares_solution():
     env, count = make_linear(), 5
 

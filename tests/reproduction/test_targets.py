@@ -92,6 +92,7 @@ def test_an_interrupted_reproduction_goes_on(toys, tmp_path):
     assert [record["variant"] for record in records.read(book)] == [*FEW]
 
 
+@pytest.mark.slow
 def test_a_record_replaces_its_training_wherever_it_is_taken(toys, tmp_path):
     toys.reproduce(["figure_3"], "quick", tmp_path / "here", FEW)
     (tmp_path / "there" / "quick").mkdir(parents=True)
@@ -110,6 +111,7 @@ def test_a_page_has_all_records_not_only_the_last_ones(toys, tmp_path):
     assert "above that of BPTT" in (tmp_path / "quick/figure_3/claims.md").read_text()
 
 
+@pytest.mark.slow
 def test_other_settings_are_not_mistaken_for_the_same_training(toys, tmp_path, monkeypatch):
     toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
     monkeypatch.setitem(scales.TINY, "bptt", {"batch_size": 8})
@@ -158,6 +160,7 @@ def test_settings_are_tried_once_and_listed(toys, tmp_path):
     assert "![" not in page
 
 
+@pytest.mark.slow
 def test_a_gap_that_is_not_known_is_kept_as_such(toys, tmp_path):
     toys.evaluation["optimality_gap"] = math.nan
     toys.reproduce(["figure_3"], "quick", tmp_path, FEW)
@@ -187,6 +190,7 @@ def test_what_is_missing_can_be_skipped(toys, tmp_path, capsys):
     assert "| BPTT |" in (tmp_path / "quick" / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_best_actions_stand_beside_what_was_trained(toys, tmp_path):
     variants, folder = ["PODS 500", "SAC"], tmp_path / "quick" / "figure_10"
     toys.reproduce(["figure_10"], "quick", tmp_path, variants)

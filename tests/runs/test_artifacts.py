@@ -14,6 +14,8 @@ from scripts import export as export_script
 from scripts import plot as plot_script
 from scripts import render as render_script
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -192,6 +192,7 @@ def trained(tmp_path_factory):
     return folder, experiment.run(TINY, folder)
 
 
+@pytest.mark.slow
 def test_pods_trains_and_is_evaluated_from_its_folder(trained, capsys):
     folder, numbers = trained
     rows = metrics_log.read(folder / "metrics.jsonl")
@@ -201,6 +202,7 @@ def test_pods_trains_and_is_evaluated_from_its_folder(trained, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"epoch": 3, **numbers}
 
 
+@pytest.mark.slow
 def test_a_trained_policy_can_be_watched(trained, tmp_path, capsys):
     folder, out = trained[0], tmp_path / "new" / "swing.gif"
     assert render_script.main(["render.py", f"--workdir={folder}", f"--out={out}", "--rollout=2"]) == 0

@@ -184,6 +184,7 @@ class TestFreeMotion:
         np.testing.assert_allclose(states.velocity, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_isolated_network_keeps_its_momentum():
     """Springs, a cable and damping between three points; the handle is driven, but joined to none of them."""
     pairs = ((1, 2, False), (2, 3, True), (3, 1, False))
@@ -231,6 +232,7 @@ class TestSolverHealth:
 
     NUM_ROLLOUTS, NUM_STEPS = 200, 50
 
+    @pytest.mark.slow
     def test_every_step_is_solved(self, dtype):
         env = jax.tree.map(lambda leaf: leaf.astype(dtype), envs.make("double_pendulum_3d"))
         key_state, key_action = jax.random.split(jax.random.key(0))

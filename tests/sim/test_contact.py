@@ -117,6 +117,7 @@ def test_forces_and_their_derivatives_are_finite_at_rest_too(depth, dtype):
     assert all(np.all(np.isfinite(value)) for value in values)
 
 
+@pytest.mark.slow
 def test_the_normal_force_is_minus_the_slope_of_the_energy():
     system = block_on([0.3, -0.2, 1.0], friction=0.0, count=3)
     position = jnp.asarray(np.random.default_rng(0).uniform(-2e-3, 2e-3, (3, 3)))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pods_jax import sim
 from pods_jax.sim import forces, springs
+from tests.tiers import slow_but
 
 ENDS = ((0, 1), (1, 2), (2, 3), (3, 0))
 STIFFNESS, LENGTH, DAMPING, DRAG, BLEND = 120.0, 0.8, 3.0, 0.7, 0.1
@@ -160,6 +161,7 @@ class TestACable:
         assert np.all(pulls >= 0)
         assert np.all(np.diff(pulls[101:]) > 0)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("end", [0.0, BLEND])
     def test_has_a_continuous_second_derivative(self, end):
         step = 1e-6 * BLEND
@@ -287,7 +289,7 @@ class TestNewtonMatrix:
         return jacobian.reshape(position.size, position.size)
 
     @pytest.mark.parametrize("dimension", [2, 3])
-    @pytest.mark.parametrize("kind", ["springs", "mixed"])
+    @pytest.mark.parametrize("kind", slow_but(["springs", "mixed"], "mixed"))
     def test_is_the_jacobian_of_a_step_where_all_springs_are_stretched(self, kind, dimension):
         system = ring(kind, dimension)
         square = np.asarray([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])[:, :dimension]

@@ -67,7 +67,11 @@ def moved(system, seed=0):
 
 @pytest.mark.parametrize(
     "system",
-    [pendulum(), loose_points(), pytest.param(net(), marks=pytest.mark.exhaustive)],
+    [
+        pendulum(),
+        pytest.param(loose_points(), marks=pytest.mark.slow),
+        pytest.param(net(), marks=pytest.mark.exhaustive),
+    ],
     ids=["spring", "plane", "net"],
 )
 def test_it_is_the_derivative_by_forward_mode(system):

@@ -25,6 +25,7 @@ from pods_jax.trajopt import (
 from pods_jax.trajopt.hessian_products import dense_hessian, hessian_products
 from pods_jax.trajopt.linearize import Linearization
 from pods_jax.trajopt.problem import models
+from tests.tiers import slow_but
 
 SECOND_ORDER = ["gauss_newton", "riccati", "newton"]
 HORIZONS = {"pendulum_2d": 21, "pendulum_3d": 8, "double_pendulum_3d": 7}
@@ -36,7 +37,7 @@ def late(name, method=None):
     """Marks what compiles for long, longest of all the double pendulum, and exact Hessians in space."""
     if name == "double_pendulum_3d" or (method in ("newton", "conjugate_gradient") and name != "pendulum_2d"):
         return [pytest.mark.exhaustive]
-    slow = (name == "pendulum_3d" and method not in (None, "riccati")) or method == "newton"
+    slow = (name == "pendulum_3d" and method) or method in ("newton", "conjugate_gradient")
     return [pytest.mark.slow] if slow else []
 
 
@@ -151,7 +152,7 @@ def linear_quadratic(horizon=11):
     return problem, value.reshape(-1), J.reshape(5 * horizon, 2 * horizon)
 
 
-@pytest.mark.parametrize("method", SECOND_ORDER)
+@pytest.mark.parametrize("method", slow_but(SECOND_ORDER, "riccati"))
 def test_one_second_order_step_solves_the_linear_quadratic_problem(method):
     problem, value, J = linear_quadratic()
     step = -np.linalg.lstsq(J, value, rcond=None)[0]
@@ -209,6 +210,7 @@ def test_first_order_is_the_gradient_and_asks_for_no_reaction(swing):
     np.testing.assert_array_equal(direction.action_hessian, identity)
 
 
+@pytest.mark.slow
 def test_forward_and_reverse_derivatives_of_the_cost_agree(swing):
     value, J = swing.dense
     reverse = -np.asarray(find("first_order", swing.problem(FAR)).step).reshape(-1)
@@ -266,6 +268,7 @@ def shaken():
     return swing, np.asarray(gradient(swing.actions)).reshape(-1), (hessian + hessian.T) / 2
 
 
+@pytest.mark.slow
 def test_the_exact_hessian_is_indefinite_where_gauss_newton_is_not(shaken):
     swing, _, hessian = shaken
     _, J = swing.dense
@@ -274,6 +277,7 @@ def test_the_exact_hessian_is_indefinite_where_gauss_newton_is_not(shaken):
     assert np.linalg.eigvalsh(2 * J.T @ J)[0] > 2 * weight * (1 - 1e-9)
 
 
+@pytest.mark.slow
 def test_newton_uses_the_exact_hessian_with_absolute_eigenvalues(shaken):
     swing, gradient, hessian = shaken
     eigenvalues, vectors = np.linalg.eigh(hessian)

@@ -120,6 +120,7 @@ def test_any_cost_has_a_quadratic_model_with_its_gradient_and_the_convex_part_of
         np.testing.assert_allclose(hessian, vectors * np.maximum(eigenvalues, 0) @ vectors.T, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_squared_residual_that_is_linear_has_the_same_model_either_way():
     state, action = jnp.asarray([0.3, -0.8, 0.1]), jnp.asarray([0.5, -0.2])
     squares = least_squares(linear_residual)

@@ -39,6 +39,7 @@ def data_of(page):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1))
 
 
+@pytest.mark.slow
 def test_the_page_holds_what_the_rollouts_do(env, two):
     data = data_of(viewer.view(env, {"own": two}).page)
     assert len(data["groups"][0]["rollouts"]) == 2

@@ -152,6 +152,7 @@ def test_float32_trains_as_well(single):
     assert sum(row["worse_rollouts"] + row["unhealthy_rollouts"] for row in history) == 0
 
 
+@pytest.mark.slow
 def test_observations_are_standardized_once_by_the_first_epoch(single):
     first, second, third, *_ = single[0]
     assert np.all(first.learner.average["scaling"]["deviation"] == 1)

@@ -29,6 +29,7 @@ def descend(model, learner, num_steps, num_rollouts, key):
     return jax.jit(lambda learner: descend_mean_cost(model, learner, steps, num_rollouts, key))(learner)
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_policy_itself_falls():
     env = make_linear()
     model, learner, key = start(env)
