@@ -171,6 +171,7 @@ def test_optimize_reaches_a_kkt_point(optimized):
     assert np.max(np.abs(gradient[~pushed_out])) < 1e-6 * np.max(np.abs(gradient_before))
 
 
+@pytest.mark.slow
 def test_optimize_reports_the_value_of_the_given_and_of_the_best_actions(optimized):
     env, state, actions, best, _, _, _ = optimized
     before, after = (float(np.sum(replay(env, state, a).reward)) for a in (actions, best.actions))

@@ -49,6 +49,7 @@ def test_three_steps_are_three_improvements_in_a_row(env, state, actions, method
     assert float(at_once.value) > float(one.value)
 
 
+@pytest.mark.slow
 def test_a_batch_gives_what_each_rollout_gives_alone_and_a_nan_stays_in_its_lane(env, actions):
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(5), 3))
     broken = jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), states)

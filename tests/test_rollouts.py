@@ -142,6 +142,7 @@ def test_a_policy_with_too_many_outputs_is_refused(env, state):
         rollout(env, lambda observation: observation[:2], state)
 
 
+@pytest.mark.slow
 def test_regression_on_improved_actions_is_policy_gradient_ascent():
     """Eq. 10: with the states fixed, grad L = -alpha / k sum_i sum_t (d pi / d theta)' dV_i/da_t."""
     env = envs.make("pendulum_3d", "stop_at_origin", horizon=HORIZON)

@@ -9,7 +9,6 @@ from pods_jax.policies.descent import clipped_adam
 from pods_jax.policies.policy_model import make_policy_model
 from pods_jax.rollouts import rollout, sample_states
 from tests.algorithms.linear import make_linear
-from tests.tiers import slow_but
 
 SMALL = {"batch_size": 12, "minibatch_size": 6, "hidden_sizes": (8,)}
 
@@ -19,7 +18,8 @@ def core(env):
     return bptt.Bptt(env, config, make_policy_model(env, config.hidden_sizes), clipped_adam(1.0))
 
 
-@pytest.mark.parametrize("terminal_only", slow_but([False, True], False))
+@pytest.mark.slow
+@pytest.mark.parametrize("terminal_only", [False, True])
 def test_the_loss_is_minus_the_return_and_its_gradient_that_of_finite_differences(terminal_only):
     env = envs.make("pendulum_2d", "stop", horizon=5, terminal_only=terminal_only)
     own = core(env)

@@ -31,7 +31,7 @@ def small_env(**settings):
     return envs.make("pendulum_2d", "stop", horizon=6, **settings)
 
 
-@pytest.fixture(scope="module", params=slow_but(NAMES, "ppo"))
+@pytest.fixture(scope="module", params=slow_but(NAMES))
 def small(request):
     """An algorithm, its first state, and two epochs of one compiled program."""
     algorithm = algorithms.make(request.param, make_linear(horizon=6), **SMALL[request.param])

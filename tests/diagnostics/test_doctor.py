@@ -36,6 +36,7 @@ def test_bad_numbers_of_an_environment_are_found(monkeypatch, capsys):
     assert [finding.good for finding in doctor.environment("pendulum_2d", None)] == [False] * 4
 
 
+@pytest.mark.slow
 def test_a_free_pendulum_is_healthy():
     error, drift = probes.derivative_error(envs.make("pendulum_2d")), probes.energy_drift(envs.make("pendulum_2d"))
     assert error < 1e-7

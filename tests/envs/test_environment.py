@@ -75,12 +75,15 @@ def test_the_sizes_of_all_environments_are_given_here():
     assert tuple(SIZES) == envs.names()
 
 
-QUICK = ("pendulum_2d", "pendulum_3d")
+QUICK = {"pendulum_2d": "stop", "pendulum_3d": "stop_at_origin"}
+"""Environments that compile quickly, and the task of each that `make test` is to have."""
 
 
-def tier(name, *late):
-    """The marks of an environment's tests, by how long it takes to compile."""
-    return [pytest.mark.exhaustive if name in late else pytest.mark.slow] if name not in QUICK else []
+def tier(name, task=None, *, late=()):
+    """The marks of the tests of an environment, by how long it takes to compile."""
+    if name in late:
+        return [pytest.mark.exhaustive]
+    return [] if name in QUICK and task in (None, QUICK[name]) else [pytest.mark.slow]
 
 
 def cases():
@@ -88,7 +91,7 @@ def cases():
     for name in envs.names():
         for task in envs.tasks(name):
             late = ("payload_2d", "rope_3d") if task == "stop" else ()
-            yield pytest.param((name, task), id=f"{name}-{task}", marks=tier(name, *late))
+            yield pytest.param((name, task), id=f"{name}-{task}", marks=tier(name, task, late=late))
 
 
 @pytest.fixture(scope="module", params=cases())
@@ -261,7 +264,7 @@ class TestEveryTask:
 
 
 def names(*late):
-    return [pytest.param(name, marks=tier(name, *late)) for name in envs.names()]
+    return [pytest.param(name, marks=tier(name, late=late)) for name in envs.names()]
 
 
 class TestEverySystem:

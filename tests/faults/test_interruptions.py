@@ -83,6 +83,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_harms_nothing(small_disk, install_toy, capsys):
     install_toy()
     arguments = ["--config=configs/pods.py", "--config.evaluate_every=1", "--config.num_test_rollouts=4"]

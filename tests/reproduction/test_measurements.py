@@ -52,6 +52,7 @@ def test_the_best_actions_of_a_linear_problem_are_a_least_squares_solution():
     np.testing.assert_allclose([numbers["return_mean"], numbers["action_magnitude"]], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_of_several_local_optima_counts():
     """Zero actions are the top between two wells, which no search leaves; random ones are in a well already."""
     env = make_linear(limit=1.0)

@@ -124,6 +124,7 @@ def test_other_settings_are_not_mistaken_for_the_same_training(toys, tmp_path, m
     assert [record["config"]["algorithm"]["batch_size"] for record in known] == [scales.TINY["pods"]["batch_size"], 8]
 
 
+@pytest.mark.slow
 def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(toys, tmp_path, capsys):
     arguments = ["--figure=3,8", "--table=1", "--scale=quick", f"--workdir={tmp_path}", f"--variants={','.join(FEW)}"]
     assert toys.script(*arguments) == 0

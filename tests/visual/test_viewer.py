@@ -25,6 +25,9 @@ def trajectories(env, count):
     return jax.vmap(lambda state: pods_jax.replay(env, state, actions))(states)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def env():
     return envs.make("payload_2d", horizon=6)
@@ -39,7 +42,6 @@ def data_of(page):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1))
 
 
-@pytest.mark.slow
 def test_the_page_holds_what_the_rollouts_do(env, two):
     data = data_of(viewer.view(env, {"own": two}).page)
     assert len(data["groups"][0]["rollouts"]) == 2

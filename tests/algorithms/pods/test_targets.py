@@ -50,6 +50,7 @@ def test_other_words_for_the_states_are_refused(episode, states):
         regression_targets(env, state, visited, better.feedback, states, 0.5)
 
 
+@pytest.mark.slow
 def test_the_weighted_error_on_visited_states_is_the_loss_of_return():
     """The performance-difference lemma, on a problem so close to linear that second order is exact enough."""
     env = envs.make("pendulum_2d", "stop", horizon=HORIZON, initial_speed=1e-3, action_limit=100.0)
