@@ -180,6 +180,7 @@ def test_optimize_reports_the_value_of_the_given_and_of_the_best_actions(optimiz
     assert after > before
 
 
+@pytest.mark.slow
 def test_optimize_stops_at_the_given_number_of_steps(optimized):
     env, state, actions, best, _, _, _ = optimized
     one, converged = optimize(env, state, actions, max_steps=1, tolerance=1e-15)

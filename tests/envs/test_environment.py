@@ -268,6 +268,7 @@ def names(*late):
 
 
 class TestEverySystem:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", names("payload_2d", "rope_3d"))
     def test_single_precision_follows_double_precision(self, name):
         """For 20 steps and in the median; shaking a handle at full speed multiplies rounding errors."""

@@ -9,6 +9,7 @@ from pods_jax.linalg import block_tridiagonal
 from pods_jax.thresholds import MAX_BLOCK_SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, MAX_BLOCK_SIZE, MAX_BLOCK_SIZE + 1])
 def test_block_tridiagonal_systems(size):
     generator = np.random.default_rng(1)

@@ -37,7 +37,7 @@ def late(name, method=None):
     """Marks what compiles for long, longest of all the double pendulum, and exact Hessians in space."""
     if name == "double_pendulum_3d" or (method in ("newton", "conjugate_gradient") and name != "pendulum_2d"):
         return [pytest.mark.exhaustive]
-    slow = name == "pendulum_3d" or method in ("newton", "conjugate_gradient")
+    slow = name == "pendulum_3d" or method in ("first_order", "newton", "conjugate_gradient")
     return [pytest.mark.slow] if slow else []
 
 
