@@ -175,6 +175,19 @@ def scaled(config: ConfigT, ending: str, factor: float) -> ConfigT:
     return dataclasses.replace(config, **changed)
 
 
+def places(config: Config) -> dict[str, str]:
+    """Where the settings inside groups are, by their names alone: `{"learning_rate": "optimizer.learning_rate"}`.
+
+    Of those that are called alike the one of the first group is meant; settings beside the groups are left out.
+    """
+    fields = dataclasses.fields(config)
+    found: dict[str, str] = {}
+    for outer in (field for field in fields if "group" in field.metadata):
+        for inner in dataclasses.fields(getattr(config, outer.name)):
+            found.setdefault(inner.name, f"{outer.name}.{inner.name}")
+    return {name: place for name, place in found.items() if name not in {field.name for field in fields}}
+
+
 def _known(field: Any) -> Setting:
     """What is known of a setting; of a field of a plain dataclass, nothing but its default."""
     known: Setting = field.metadata.get("setting", Setting(""))

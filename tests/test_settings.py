@@ -91,5 +91,6 @@ def test_every_setting_of_an_algorithm_is_described_and_its_default_is_allowed(n
         assert row.allowed, row
     assert settings.changed(kind(), algorithms.settings(name), "algorithm") == kind()
     leaves = [row.path.partition(".")[2] for row in settings.rows(kind(), "algorithm")]
-    assert set(kind.MOVED.values()) <= set(leaves)
-    assert not set(kind.MOVED) & {field.name for field in dataclasses.fields(kind)} - {"regression"}
+    moved = algorithms.moved(name)
+    assert set(moved.values()) <= set(leaves)
+    assert not set(moved) & {field.name for field in dataclasses.fields(kind)} - {"regression"}

@@ -11,7 +11,7 @@ from pods_jax.algorithms import bptt, gps, pods, shac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.model_free import ppo, sac
 from pods_jax.envs.environment import Environment
-from pods_jax.settings import changed
+from pods_jax.settings import changed, places
 
 _MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}
 
@@ -61,8 +61,9 @@ def config_of(name: str) -> Any:
 
 
 def moved(name: str) -> Mapping[str, str]:
-    """Former names of settings of the algorithm `name`, and where they are now."""
-    return getattr(config_of(name), "MOVED", {})
+    """Where settings of the algorithm `name` are, by former names and by their names without the group."""
+    kind = config_of(name)
+    return places(kind()) | getattr(kind, "MOVED", {})
 
 
 def make(name: str, env: Environment, **overrides: Any) -> Algorithm:

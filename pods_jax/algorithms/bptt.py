@@ -9,7 +9,6 @@ per step for the way back and computes the rest again.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from flax import struct
 
 from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
-from pods_jax.algorithms.gradient_settings import GRADIENT_MOVED, GradientOptimizer, whole_minibatches
+from pods_jax.algorithms.gradient_settings import GradientOptimizer, whole_minibatches
 from pods_jax.envs.environment import Environment
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
 from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
@@ -30,8 +29,6 @@ from pods_jax.types import Key, Metrics, Policy
 @dataclass(frozen=True)
 class Config:
     """Settings of BPTT; the defaults are those that served pendulum_2d best."""
-
-    MOVED: ClassVar[dict[str, str]] = GRADIENT_MOVED
 
     batch_size: int = setting(800, "rollouts per epoch, rounded down to whole minibatches", at_least=1)
     minibatch_size: int = setting(80, "rollouts per gradient step", at_least=1)

@@ -6,13 +6,6 @@ from pods_jax.settings import setting
 
 HALVED_AFTER = "epochs; learning rates fall as 1 / (1 + epoch / halved_after), 0: they stay"
 
-GRADIENT_MOVED = {
-    "learning_rate": "optimizer.learning_rate",
-    "halved_after": "optimizer.halved_after",
-    "max_gradient_norm": "optimizer.max_gradient_norm",
-}
-"""Former names of settings."""
-
 
 @dataclass(frozen=True)
 class GradientOptimizer:

@@ -38,17 +38,7 @@ class Regression:
 class Config:
     """Settings of GPS; the defaults are those that served pendulum_2d best."""
 
-    MOVED: ClassVar[dict[str, str]] = {
-        "bound": "control_phase.bound",
-        "deviation": "control_phase.deviation",
-        "smallest_deviation": "control_phase.min_deviation",
-        "chunk_size": "control_phase.chunk_size",
-        "improved_share": "regression.improved_share",
-        "gradient_steps": "regression.gradient_steps",
-        "minibatch_size": "regression.minibatch_size",
-        "learning_rate": "regression.learning_rate",
-        "halved_after": "regression.halved_after",
-    }
+    MOVED: ClassVar[dict[str, str]] = {"smallest_deviation": "control_phase.min_deviation"}
 
     batch_size: int = setting(100, "rollouts per epoch", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of the policy network")

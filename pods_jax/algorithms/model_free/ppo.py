@@ -12,10 +12,9 @@ episode has an initial state of its own, and the observations' statistics change
 r = 1 where they begin.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -61,11 +60,6 @@ class Loss:
 @dataclass(frozen=True)
 class Config:
     """Settings of PPO; the defaults were tried on pendulum_2d / stop."""
-
-    MOVED: ClassVar[dict[str, str]] = {
-        **{field.name: f"optimizer.{field.name}" for field in dataclasses.fields(Optimizer)},
-        **{field.name: f"loss.{field.name}" for field in dataclasses.fields(Loss)},
-    }
 
     batch_size: int = setting(512, "rollouts per epoch", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of policy, its scale and critic")

@@ -11,9 +11,8 @@ Brax's own trainer takes its gradient steps after every step of the environments
 episode as a whole, and the target network is as slow.
 """
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -60,11 +59,6 @@ class Loss:
 @dataclass(frozen=True)
 class Config:
     """Settings of SAC; the defaults were tried on pendulum_2d / stop."""
-
-    MOVED: ClassVar[dict[str, str]] = {
-        **{field.name: f"optimizer.{field.name}" for field in dataclasses.fields(Optimizer)},
-        **{field.name: f"loss.{field.name}" for field in dataclasses.fields(Loss)},
-    }
 
     batch_size: int = setting(64, "rollouts per epoch", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of policy, its scale and critics")

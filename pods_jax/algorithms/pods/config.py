@@ -63,14 +63,7 @@ class Config:
     """Settings of PODS; the defaults serve all pendulum tasks."""
 
     MOVED: ClassVar[dict[str, str]] = {
-        "method": "improvement.method",
-        "damping": "improvement.damping",
-        "chunk_size": "improvement.chunk_size",
         "regression": "regression.states",
-        "gradient_steps": "regression.gradient_steps",
-        "minibatch_size": "regression.minibatch_size",
-        "standardize": "regression.standardize",
-        "learning_rate": "optimizer.learning_rate",
         "guard_size": "guard.size",
         "polish_after": "fine_tune_after",
     }

@@ -22,7 +22,7 @@ from flax import struct
 
 from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
-from pods_jax.algorithms.gradient_settings import GRADIENT_MOVED, GradientOptimizer, whole_minibatches
+from pods_jax.algorithms.gradient_settings import GradientOptimizer, whole_minibatches
 from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
 from pods_jax.envs.environment import Environment, State
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
@@ -52,11 +52,9 @@ class Config:
     """Settings of SHAC; the defaults are those that served pendulum_2d best."""
 
     MOVED: ClassVar[dict[str, str]] = {
-        **GRADIENT_MOVED,
         "critic_sizes": "critic.hidden_sizes",
         "critic_learning_rate": "critic.learning_rate",
         "critic_steps": "critic.gradient_steps",
-        "target_share": "critic.target_share",
     }
 
     batch_size: int = setting(640, "episodes per epoch, rounded down to whole minibatches", at_least=1)
