@@ -49,7 +49,7 @@ class TrainState:
     learner: Learner  # the regression, whose average is rolled out, and is the policy if the guard agrees
     key: Key
     guard_states: Any  # initial states that stay the same, drawn once; none without a guard
-    guard_value: jax.Array  # () mean return of the policy from them; without a guard, from the last batch
+    guard_value: jax.Array  # () mean return of the policy from them (without a guard from its batch), -inf at first
 
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
@@ -72,12 +72,11 @@ class Pods(PolicyLearning):
         sharding.check("algorithm.guard.size", self.config.guard.size)
         params, key_guard, key_epochs = self.model.init(key)
         guard_states: Any = ()
-        guard_value = jnp.asarray(-jnp.inf, self.env.action_limit.dtype)
         if self.config.guard.size:
             guard_states = sample_states(self.env, key_guard, self.config.guard.size)
-            guard_value = jnp.mean(self.returns(params, guard_states))
+        unknown = jnp.asarray(-jnp.inf, self.env.action_limit.dtype)  # the first epoch rolls the policy out
         learner = init_learner(self.optimizer, params)
-        return TrainState(jnp.asarray(0, jnp.int32), params, learner, key_epochs, guard_states, guard_value)
+        return TrainState(jnp.asarray(0, jnp.int32), params, learner, key_epochs, guard_states, unknown)
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state."""
@@ -97,7 +96,8 @@ class Pods(PolicyLearning):
         learner = standardize_first(state.learner, samples) if regression.standardize else state.learner
         learner, losses = fit(model.apply, learner, samples, self.steps, key_fit)  # Eq. 7
         returns = self.returns(learner.average, starts)
-        kept = guard(self.optimizer, state.params, state.guard_value, learner, self.guarded(returns), self.strict)
+        before = jnp.where(state.epoch == 0, self.guarded(jnp.sum(visited.reward, axis=1)), state.guard_value)
+        kept = guard(self.optimizer, state.params, before, learner, self.guarded(returns), self.strict)
         metrics = epoch_metrics(env, improved_metrics(env, better, healthy), healthy, losses, kept, returns)
         return TrainState(state.epoch + 1, kept.params, kept.learner, key, state.guard_states, kept.value), metrics
 

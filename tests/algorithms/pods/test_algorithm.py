@@ -8,7 +8,7 @@ import pytest
 from pods_jax import InputError, algorithms, envs, train
 from pods_jax.algorithms.pods.metrics import STEP_SIZE_BINS
 from pods_jax.policies.policy_model import make_policy_model
-from pods_jax.rollouts import sample_states
+from pods_jax.rollouts import rollout_batch, sample_states
 from pods_jax.runs.configuration import merged
 
 SMALL = {
@@ -41,10 +41,26 @@ def history(small):
     return rows
 
 
+def untrained_value(algorithm):
+    """Of the policy before the first epoch, from the states of the guard."""
+    state = algorithm.init(jax.random.key(0))
+    return jnp.mean(jnp.sum(rollout_batch(algorithm.env, algorithm.policy(state), state.guard_states).reward, axis=1))
+
+
 def test_the_policy_gets_better(small, history):
     """By more than a tenth of a cost of which most comes before anything can be done."""
-    untrained = small[0].init(jax.random.key(0)).guard_value
-    assert history[-1]["guard_value"] > 0.9 * untrained  # both are negative
+    assert history[-1]["guard_value"] > 0.9 * untrained_value(small[0])  # both are negative
+
+
+def test_the_guard_first_compares_with_the_untrained_policy(small):
+    algorithm, update = small
+    state = algorithm.init(jax.random.key(0))
+    lost = jax.tree.map(lambda leaf: leaf * jnp.nan, state.learner.params)
+    learner = dataclasses.replace(state.learner, descent=dataclasses.replace(state.learner.descent, params=lost))
+    after, metrics = update(dataclasses.replace(state, learner=learner))
+    assert metrics["guard_acted"]
+    np.testing.assert_allclose(after.guard_value, untrained_value(algorithm), rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
 
 
 def test_the_promises_of_the_ledger(history):
