@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,8 @@ class Report:
 
 
 Callback = Callable[[Report], None]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -168,16 +170,21 @@ def compile_meanwhile(
     algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = (), first_epoch: int = 0
 ) -> Future[Program]:
     """`compile_chunk` in a thread of its own."""
+    return meanwhile(compile_chunk, algorithm, length, devices, first_epoch)
+
+
+def meanwhile(function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Calls a function in a thread of its own, with the precision of this one."""
     double = jnp.zeros(()).dtype == jnp.float64  # `with jax.enable_x64()` holds in its own thread only
 
-    def compile_as_here() -> Program:
+    def call_as_here() -> Result:
         with jax.enable_x64(double):
-            return compile_chunk(algorithm, length, devices, first_epoch)
+            return function(*arguments)
 
     executor = ThreadPoolExecutor(max_workers=1)
-    program = executor.submit(compile_as_here)
+    result = executor.submit(call_as_here)
     executor.shutdown(wait=False)
-    return program
+    return result
 
 
 def _lower_chunk(update: Update, state: Any, length: int) -> jax.stages.Lowered:

@@ -9,7 +9,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from rich.console import Console
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.devices import processes
-from pods_jax.envs import Environment
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as roll_out
 from pods_jax.runs import metrics_log
@@ -33,8 +32,7 @@ from pods_jax.runs.signals import Interruption
 from pods_jax.runs.supervised import Progress, Recorder, supervise
 from pods_jax.runs.workdir import Workdir, write_json
 from pods_jax.storage import checkpoints, manifest
-from pods_jax.training import Program, compile_meanwhile
-from pods_jax.types import Policy
+from pods_jax.training import Program, compile_meanwhile, meanwhile
 from pods_jax.visual import animation, figures
 
 
@@ -79,16 +77,16 @@ def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float
             write_json(folder.config, configuration.fields)
             write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
             folder.failure.unlink(missing_ok=True)
-            prepared = evaluator.prepare(configuration, console)
+        prepared = meanwhile(_prepare_after, program, evaluator, configuration, console)
         if progress.epoch < configuration.num_epochs:
-            measure = partial(_measure, evaluator, configuration.algorithm.env, prepared)
+            measure = partial(evaluator.monitor, configuration.algorithm.env)
             phase_starts = [phase.first_epoch for phase in configuration.algorithm.phases]
             with Profile(folder.profile, plan.profile_epochs, phase_starts) as profile:
-                recorder = RunRecorder(plan, console, measure, profile)
+                recorder = RunRecorder(plan, console, measure, prepared, profile)
                 progress = supervise(plan, recorder, interruption, progress, program)
         with processes.together():
             policy = configuration.algorithm.policy(progress.train_state)
-            numbers = evaluator.evaluate(configuration.algorithm.env, policy, prepared)
+            numbers = evaluator.evaluate(configuration.algorithm.env, policy, prepared.result())
             _show(numbers, progress.epoch, configuration, console)
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
             _draw(configuration, folder)
@@ -107,7 +105,7 @@ def _work(plan: Plan, console: Console) -> None:
         progress = Progress(0, fresh_state(plan.configuration)).shared()
         program = _compile_ahead(plan, progress.epoch)
         with processes.together():
-            pass  # the first prepares what it measures with
+            pass  # the first writes what it is about to do
         if progress.epoch < plan.configuration.num_epochs:
             supervise(plan, Recorder(), interruption, progress, program)
         with processes.together():
@@ -213,9 +211,12 @@ def _compile_ahead(plan: Plan, epoch: int) -> Future[Program] | None:
     return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, plan.devices, epoch)
 
 
-def _measure(evaluator: Evaluator, env: Environment, prepared: Any, policy: Policy) -> dict[str, float]:
-    """How good a policy is between two chunks."""
-    return evaluator.monitor(env, policy, prepared)
+def _prepare_after(
+    program: Future[Program] | None, evaluator: Evaluator, configuration: Configuration, console: Console
+) -> Any:
+    """Prepares what the policy is measured with, once the program is compiled: a user waits for the first epochs."""
+    wait([program] if program else [])
+    return evaluator.prepare(configuration, console)
 
 
 def _show(numbers: Mapping[str, float], epoch: int, configuration: Configuration, console: Console) -> None:

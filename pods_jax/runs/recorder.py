@@ -6,6 +6,7 @@ If the numbers of a chunk are sound, its state is saved; if not, they are writte
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,13 +28,15 @@ from pods_jax.types import Policy
 LOWEST = -sys.float_info.max
 """The score of a state that was never measured; JSON has no infinity."""
 
-Measure = Callable[[Policy], dict[str, float]]
+Measure = Callable[[Policy, Any], dict[str, float]]
+"""(policy, what was prepared) -> named numbers."""
 
 
 class RunRecorder(Recorder):
     """Keeps a run in its folder.
 
-    measure: policy -> numbers, `return_mean` among them. profile: hears of each sound chunk once everything else is
+    measure: numbers of a policy, `return_mean` among them. prepared: what it needs, awaited when it first does; until
+    then training says how it goes by its own rollouts. profile: hears of each sound chunk once everything else is
     done.
     """
 
@@ -42,11 +45,13 @@ class RunRecorder(Recorder):
         plan: Plan,
         console: Console,
         measure: Measure,
+        prepared: Future[Any],
         profile: Callback = lambda report: None,
     ) -> None:
         self._plan = plan
         self._console = console
         self._measure = measure
+        self._prepared = prepared
         self._profile = profile
 
     @contextmanager
@@ -65,15 +70,17 @@ class RunRecorder(Recorder):
         """Shows a message on a line of its own."""
         self._display.announce(message)
 
-    def begin(self, progress: Progress) -> None:
-        """Writes how good the policy is before the first epoch."""
+    def record(self, report: Report, progress: Progress) -> list[str]:
+        """Measures and writes; returns what is wrong, or saves and shows if nothing is.
+
+        The first row is how good the policy was before the first epoch.
+        """
+        seconds = report.seconds / len(report.metrics)
+        if not self._prepared.done():
+            self._display.announce(_first_news(report, seconds))
         if progress.epoch == 0:
             self._writer.write([_test_row(0, self._numbers(progress.train_state))])
-
-    def record(self, report: Report, progress: Progress) -> list[str]:
-        """Measures and writes; returns what is wrong, or saves and shows if nothing is."""
         numbers = self._numbers(report.train_state)
-        seconds = report.seconds / len(report.metrics)
         self._writer.write(_rows(report, numbers, seconds))
         batch_size = getattr(self._plan.configuration.algorithm.config, "batch_size", math.inf)
         problems = find_problems(report, numbers, progress.train_state, batch_size)
@@ -106,7 +113,7 @@ class RunRecorder(Recorder):
         return "\n  ".join([summary, *failures])
 
     def _numbers(self, train_state: Any) -> dict[str, float]:
-        return self._measure(self._plan.configuration.algorithm.policy(train_state))
+        return self._measure(self._plan.configuration.algorithm.policy(train_state), self._prepared.result())
 
 
 def find_problems(report: Report, numbers: Mapping[str, float], before: Any, batch_size: float) -> list[str]:
@@ -125,6 +132,13 @@ def find_problems(report: Report, numbers: Mapping[str, float], before: Any, bat
     if any(row.get("unhealthy_rollouts", 0) >= batch_size for row in report.metrics):
         found.append(f"all {batch_size} rollouts of an epoch have an unsolved or non-finite step")
     return found
+
+
+def _first_news(report: Report, seconds: float) -> str:
+    """How training goes by its own rollouts, where the algorithm says so."""
+    value = report.metrics[-1].get("value")
+    known = "" if value is None else f"return {value:.4f} from the initial states of the epoch, "
+    return f"epoch {report.epoch}: {known}{seconds:.2f} s/epoch"
 
 
 def _rows(report: Report, numbers: Mapping[str, float], seconds: float) -> list[dict[str, Any]]:

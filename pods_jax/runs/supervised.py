@@ -51,9 +51,6 @@ class Recorder:
     def announce(self, message: str) -> None:
         """Shows a message."""
 
-    def begin(self, progress: Progress) -> None:
-        """Hears of the state before the first chunk of an attempt."""
-
     def record(self, report: Report, progress: Progress) -> list[str]:
         """What is wrong after a chunk that began at `progress`, in words; if nothing is, its state is being saved."""
         return []
@@ -104,7 +101,7 @@ def _attempt(
     program: Future[Program] | None,
 ) -> tuple[Progress, str]:
     """Trains with one learning rate; returns the last sound progress, and why it is not the end, if it is not."""
-    agreement = _agree(partial(recorder.begin, progress), interruption)
+    agreement = _agree(tuple, interruption)
     if agreement.signal_number:
         raise Interrupted(f"stopped before epoch {progress.epoch + 1}", agreement.signal_number)
     for report in chunks(

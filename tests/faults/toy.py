@@ -24,7 +24,7 @@ def make_toy(env, config):
     def update(state):
         key, key_noise = jax.random.split(state["key"])
         value = state["value"] + jax.random.uniform(key_noise, (3,))
-        return {"key": key, "value": value}, {"loss": value[0], "steps": value}
+        return {"key": key, "value": value}, {"value": value[0], "loss": value[0], "steps": value}
 
     def policy(state):
         return lambda observation: state["value"][:1]

@@ -3,11 +3,14 @@
 Most tests train a toy: what matters here is what happens between the epochs. The last ones train a tiny PODS.
 """
 
+import dataclasses
+import io
 import json
 import math
 import signal
 import subprocess
 import sys
+import threading
 from functools import partial
 
 import jax
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from PIL import Image
+from rich.console import Console
 
 from configs import pods as pods_config
 from pods_jax.checks import InputError
@@ -80,6 +84,29 @@ class TestToy:
         text = capsys.readouterr().out
         assert "epoch 4/6   return -2.0000   gap >= 25.00 %" in text
         assert "learning_curve.png" in text
+
+    def test_the_first_epochs_do_not_wait_for_what_measures_them(self, tmp_path):
+        told = threading.Event()
+
+        class Output(io.StringIO):
+            def write(self, text):
+                if "epoch 2: return" in text:
+                    told.set()
+                return super().write(text)
+
+        console = Console(file=Output(), soft_wrap=True)
+        slow = dataclasses.replace(toys.EVALUATOR, prepare=lambda configuration, console: told.wait(timeout=60))
+        experiment.run(make_config(), tmp_path, console, evaluator=slow)
+        assert told.is_set()
+        assert "epoch 4: return" not in console.file.getvalue()
+        assert [row["epoch"] for row in metrics_log.read(tmp_path / "metrics.jsonl")] == [0, 1, 2, 3, 4, 5, 6]
+
+    def test_what_measures_them_may_fail(self, tmp_path):
+        def fail(configuration, console):
+            raise InputError("this environment cannot be measured")
+
+        with pytest.raises(InputError, match="cannot be measured"):
+            experiment.run(make_config(), tmp_path, evaluator=dataclasses.replace(toys.EVALUATOR, prepare=fail))
 
     def test_a_second_run_only_evaluates(self, tmp_path, capsys):
         run(make_config(), tmp_path)
