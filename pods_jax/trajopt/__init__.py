@@ -1,10 +1,11 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
 from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction
+from pods_jax.trajopt.hessian_products import hessian_products
 from pods_jax.trajopt.line_search import LineSearchResult, line_search, no_step
 from pods_jax.trajopt.linearize import LinearModel, linearize
 from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
-from pods_jax.trajopt.problem import Problem
+from pods_jax.trajopt.problem import Problem, models
 
 __all__ = [
     "DENSE",
@@ -17,9 +18,11 @@ __all__ = [
     "Objective",
     "Problem",
     "differentiable",
+    "hessian_products",
     "least_squares",
     "line_search",
     "linearize",
+    "models",
     "no_step",
     "simulate",
     "total_cost",

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from pods_jax import algorithms, envs
-from pods_jax.algorithms.pods.fine_tuning import descend_mean_cost
+from pods_jax.algorithms.pods.fine_tuning import descend_mean_cost, mean_cost_gradient
 from pods_jax.algorithms.pods.metrics import visited_metrics
 from pods_jax.policies.policy_model import make_policy_model
 from pods_jax.policies.regression import GradientSteps, init_learner
@@ -53,6 +53,45 @@ def test_a_step_is_one_of_adam_along_the_clipped_gradient():
     updates, _ = both.update(gradient, both.init(learner.params))
     expected = jax.tree.map(lambda leaf, update: leaf - 1e-2 * update, learner.params, updates)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8), tuned.params, expected)
+
+
+@pytest.mark.parametrize("name", ["linear", pytest.param("payload_2d", marks=pytest.mark.slow)])
+def test_the_gradient_is_that_of_reverse_mode_through_whole_rollouts(name):
+    env = make_linear() if name == "linear" else envs.make(name, "stop", horizon=8)
+    model, learner, key = start(env)
+    params = jax.tree.map(lambda leaf: 3 * leaf, learner.params)  # it moves
+    starts = sample_states(env, key, 4)
+    found = jax.jit(lambda params: mean_cost_gradient(model, params, starts))(params)
+    expected = jax.jit(jax.value_and_grad(lambda params: -jnp.mean(model.returns(params, starts))))(params)
+    largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(expected[1]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8 * largest), found, expected)
+
+
+def test_a_simulator_without_reverse_mode_can_be_fine_tuned():
+    """A loop of unknown length, as solvers of contacts have."""
+
+    def push(state, action):
+        def advance(carry):
+            count, state = carry
+            return count + 1, state + 0.1 * jnp.stack([state[1], action[0]])
+
+        return jax.lax.while_loop(lambda carry: carry[0] < 2, advance, (0, state))[1]
+
+    env = envs.from_step(
+        push,
+        lambda key: jax.random.uniform(key, (2,), minval=-1.0),
+        observe=lambda state: state,
+        residual=lambda state, action: jnp.concatenate([state, 0.3 * action]),
+        action_limit=[5.0],
+        horizon=6,
+    )
+    model, learner, key = start(env)
+    starts = sample_states(env, jax.random.key(7), 64)
+    with pytest.raises(ValueError, match="Reverse-mode"):
+        jax.grad(lambda params: model.loss(params, starts)[0])(learner.params)
+    tuned, _ = descend(model, learner, 60, 16, key)
+    before, after = (-jnp.mean(model.returns(each.average, starts)) for each in (learner, tuned))
+    assert 0 < after < 0.8 * before
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing_but_the_count():
