@@ -73,15 +73,18 @@ class RunRecorder(Recorder):
     def record(self, report: Report, progress: Progress) -> list[str]:
         """Measures and writes; returns what is wrong, or saves and shows if nothing is.
 
-        The first row is how good the policy was before the first epoch.
+        Rows of epochs that are not measured are written before it waits for what measures the others, among them the
+        row of the policy before the first epoch.
         """
         seconds = report.seconds / len(report.metrics)
+        *unmeasured, last = _rows(report, seconds)
+        self._writer.write(unmeasured)
         if not self._prepared.done():
             self._display.announce(_first_news(report, seconds))
         if progress.epoch == 0:
             self._writer.write([_test_row(0, self._numbers(progress.train_state))])
         numbers = self._numbers(report.train_state)
-        self._writer.write(_rows(report, numbers, seconds))
+        self._writer.write([last | _test_row(report.epoch, numbers)])
         batch_size = getattr(self._plan.configuration.algorithm.config, "batch_size", math.inf)
         problems = find_problems(report, numbers, progress.train_state, batch_size)
         if not problems:
@@ -141,14 +144,13 @@ def _first_news(report: Report, seconds: float) -> str:
     return f"epoch {report.epoch}: {known}{seconds:.2f} s/epoch"
 
 
-def _rows(report: Report, numbers: Mapping[str, float], seconds: float) -> list[dict[str, Any]]:
+def _rows(report: Report, seconds: float) -> list[dict[str, Any]]:
     first = report.epoch - len(report.metrics) + 1
     rows: list[dict[str, Any]] = [
         {"epoch": first + index, **{f"train/{name}": value for name, value in row.items()}}
         for index, row in enumerate(report.metrics)
     ]
-    times = {"time/seconds_per_epoch": seconds, "time/compile_seconds": report.compile_seconds}
-    rows[-1] |= _test_row(report.epoch, numbers) | times
+    rows[-1] |= {"time/seconds_per_epoch": seconds, "time/compile_seconds": report.compile_seconds}
     return rows
 
 

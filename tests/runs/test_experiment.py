@@ -90,7 +90,7 @@ class TestToy:
 
         class Output(io.StringIO):
             def write(self, text):
-                if "epoch 2: return" in text:
+                if "epoch 2: return" in text and metrics_log.read(tmp_path / "metrics.jsonl")[0]["epoch"] == 1:
                     told.set()
                 return super().write(text)
 
