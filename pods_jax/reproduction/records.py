@@ -68,7 +68,7 @@ def of_run(folder: Workdir, variant: str) -> Record:
 def read(path: pathlib.Path) -> list[Record]:
     """The records in a file, the latest of each training; none if there is no such file."""
     found: dict[tuple[Any, ...], Record] = {}
-    for row in metrics_log.read(path):
+    for row in metrics_log.read_lines(path):
         key = tuple(row[name] for name in ("environment", "task", "variant", "seed"))
         found[key] = row | {"final": _with_nan(row["final"])}
     return list(found.values())

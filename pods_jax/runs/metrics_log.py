@@ -21,7 +21,12 @@ def storable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the rows of a metrics file by epoch; empty if there is no such file.
+    """Returns the rows of a metrics file by epoch; empty if there is no such file."""
+    return sorted(read_lines(path), key=lambda row: row["epoch"])
+
+
+def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the rows of a file with one JSON object in each line, oldest first; empty if there is no such file.
 
     A process that was killed while it wrote leaves half a line at the end: reading stops in front of it.
     """
@@ -34,7 +39,7 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
         rows.append({name: math.nan if value is None else value for name, value in row.items()})
-    return sorted(rows, key=lambda row: row.get("epoch", 0))
+    return rows
 
 
 class MetricsWriter:
