@@ -74,7 +74,12 @@ def names_in(text):
     return sorted({name for part in code for name in re.findall(r"\bpods_jax(?:\.[A-Za-z_]\w*)+", part)})
 
 
-@pytest.mark.parametrize("name", names_in((ROOT / "README.md").read_text(encoding="utf-8")))
+@pytest.mark.parametrize(
+    "name",
+    names_in(
+        "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    ),
+)
 def test_names_in_the_readme_exist(name):
     assert resolve(name) is not None
 

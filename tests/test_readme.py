@@ -1,4 +1,4 @@
-"""What the README shows is what the package does."""
+"""What the README and the documents show is what the package does."""
 
 import json
 import pathlib
@@ -11,11 +11,13 @@ from pods_jax.reproduction import best_actions, records, report, scales
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+OWN_ENVIRONMENTS = (ROOT / "docs/own_environments.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_its_python_runs_from_top_to_bottom(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README + OWN_ENVIRONMENTS, flags=re.DOTALL)
     code = "\n".join(blocks)
     for long, short in (
         ("num_epochs=40", "num_epochs=1"),
@@ -40,9 +42,9 @@ def test_its_tables_are_made_from_the_committed_records():
     folder = ROOT / "scripts/results/reproduction/cpu"
     known = best_actions.beside(records.read(folder / "records.jsonl"), folder / best_actions.NAME)
     known = [row for row in known if row["variant"] in scales.VARIANTS and row["environment"] != scales.SHEET[0]]
-    assert report.overview(known, "PODS 500") in README
+    assert report.overview(known, "PODS 500") in RESULTS
     ours = ("PODS 500", "PODS fine-tuned", "Algorithm 1", "first order")
-    assert report.table([record for record in known if record["variant"] in ours]) in README
+    assert report.table([record for record in known if record["variant"] in ours]) in RESULTS
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_its_tables_are_made_from_the_committed_records():
 def test_its_gallery_says_what_the_evaluations_say(path):
     numbers = json.loads(path.read_text(encoding="utf-8"))
     name, task = re.fullmatch(r"(.*_[23]d)_(.*)", path.parent.name).groups()
-    (row,) = (line for line in README.splitlines() if line.startswith(f"| {name} / {task} | `configs/"))
+    (row,) = (line for line in RESULTS.splitlines() if line.startswith(f"| {name} / {task} | `configs/"))
     gap, distance = f"{100 * numbers['optimality_gap']:.2f} %", f"{100 * numbers['terminal_distance']:.1f} cm"
     assert [cell.strip() for cell in row.split("|")[3:5]] == [gap, distance]
 
@@ -61,3 +63,14 @@ def test_the_two_commands_exist(target):
     name = target.split()[1]
     assert re.search(rf"^{target}\b", README, flags=re.MULTILINE)
     assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_it_can_be_read_in_ten_minutes():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+def test_its_links_lead_to_files(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (path.parent / link).exists()]
+    assert not missing
