@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
@@ -86,8 +87,24 @@ def check_policy(policy: Policy) -> None:
 
 
 def as_pytree(policy: Policy) -> Policy:
-    """The policy as something that `jit` accepts as an argument."""
-    return jax.tree_util.Partial(policy) if jax.tree_util.all_leaves([policy]) else policy
+    """The policy as something that `jit` accepts as an argument and takes for no other policy's program."""
+    if jax.tree_util.all_leaves([policy]):
+        return jax.tree_util.Partial(policy)
+    return _Hashed(policy, hash(jax.tree.structure(policy)))
+
+
+@struct.dataclass
+class _Hashed:
+    """A policy with the hash of its structure, since in jax 0.10 dataclasses with equal fields compare equal.
+
+    `jit` may then run the program of another class. The hashes of the two structures do differ.
+    """
+
+    policy: Policy
+    structure: int = struct.field(pytree_node=False)
+
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        return self.policy(observation)
 
 
 @jax.jit

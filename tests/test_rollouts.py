@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from pods_jax import InputError, envs, improve, replay
 from pods_jax.policies.regression import Samples, regression_loss
-from pods_jax.rollouts import flatten_states, rollout, step_starts
+from pods_jax.rollouts import as_pytree, flatten_states, rollout, step_starts
 from tests.tiers import slow_but
 
 HORIZON = 6  # of the environment in conftest.py
@@ -99,6 +99,25 @@ def test_a_policy_with_other_parameters_is_not_traced_again(env, state):
     second = rollout(env, Counting(bounded(env, 1).weights), state)
     assert len(traces) == count > 0
     assert not np.allclose(first.action, second.action)
+
+
+def test_policies_of_two_classes_with_equal_fields_are_two_programs(env):
+    @struct.dataclass
+    class Other(Bounded):
+        def __call__(self, observation):
+            return -super().__call__(observation)
+
+    @struct.dataclass
+    class Scaled:
+        policy: Bounded
+
+        def __call__(self, observation):
+            return 2.0 * self.policy(observation)
+
+    weights = bounded(env).weights
+    policies = [Bounded(weights), Other(weights), Scaled(Bounded(weights)), Scaled(Other(weights))]
+    structures = [jax.tree.structure(as_pytree(policy)) for policy in policies]
+    assert all((a == b) == (i == j) for i, a in enumerate(structures) for j, b in enumerate(structures))
 
 
 def test_a_function_is_traced_once_as_long_as_it_is_the_same_object(env, state):
