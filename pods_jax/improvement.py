@@ -18,7 +18,15 @@ from pods_jax import checks, trajopt
 from pods_jax.devices import chunking, sharding
 from pods_jax.envs.environment import Environment, State
 from pods_jax.rollouts import check_actions, flatten_states, replay
-from pods_jax.trajopt import Direction, LineSearchResult, Problem, directions, no_step
+from pods_jax.trajopt import (
+    Direction,
+    LineSearchResult,
+    Problem,
+    around_guess,
+    directions,
+    levenberg_marquardt,
+    no_step,
+)
 from pods_jax.types import LocalFeedback, Trajectory
 
 Unravel: TypeAlias = Callable[[jax.Array], State]
@@ -83,30 +91,33 @@ def improve_trajectory(
 
 @jax.jit
 def optimize(
-    env: Environment, state: State, actions: jax.Array, max_steps: int = 100, tolerance: float = 1e-5
+    env: Environment,
+    state: State,
+    actions: jax.Array,
+    max_steps: int = 100,
+    tolerance: float = 1e-5,
+    guess: State | None = None,
 ) -> tuple[Improvement, jax.Array]:
-    """Riccati steps until one gains less than `tolerance` of the value, or until `max_steps`: a local optimum.
+    """A local optimum, by Riccati steps with adaptive damping; see `trajopt.levenberg_marquardt`.
 
-    Returns the last improvement, its `value_before` that of the given actions, and whether it converged.
+    actions: (T, A) to start from. guess: states with a leading T to start from, where the trajectory should be rather
+    than where the actions lead; unstable systems need it, see `Environment.goal`. It stops where a step gains less than
+    `tolerance` of the value, or after max_steps.
+
+    Returns the last improvement, its `value_before` that of the given actions, and whether it converged. The value is
+    never below that; a search from a guess that did not get far enough ends with the given actions.
     """
     played = replay(env, state, actions)
     problem, unravel = trajectory_problem(env, state, played)
-    improve_once = partial(_improve_once, problem, "riccati", 0.0)
-
-    def unfinished(carry):
-        _, converged, count = carry
-        return ~converged & (count < max_steps)
-
-    def advance(carry):
-        (_, best), _, count = carry
-        direction, better = improve_once(best)
-        return (direction, better), ~(best.cost - better.cost > tolerance * jnp.abs(better.cost)), count + 1
-
     value = jnp.sum(played.reward)
-    start = no_step(problem, -value)
-    no_direction = jax.tree.map(jnp.zeros_like, jax.eval_shape(improve_once, start)[0])
-    found, converged, _ = jax.lax.while_loop(unfinished, advance, ((no_direction, start), jnp.asarray(False), 0))
-    return _improvement(found, unravel, value, "riccati"), converged
+    begun = problem if guess is None else around_guess(problem, flatten_states(guess))
+    found = levenberg_marquardt.search(begun, max_steps, tolerance)
+    best = found.best
+    if guess is not None:
+        is_better = ~jnp.any(best.gaps != 0) & (-best.cost > value)
+        start = no_step(begun, -value).replace(states=problem.states)
+        best = jax.tree.map(lambda new, old: jnp.where(is_better, new, old), best, start)
+    return _improvement((found.direction, best), unravel, value, "riccati"), found.converged
 
 
 def improve_batch(

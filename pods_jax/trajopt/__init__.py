@@ -5,7 +5,7 @@ from pods_jax.trajopt.hessian_products import hessian_products
 from pods_jax.trajopt.line_search import LineSearchResult, line_search, no_step
 from pods_jax.trajopt.linearize import LinearModel, linearize
 from pods_jax.trajopt.objective import Objective, differentiable, least_squares, simulate, total_cost
-from pods_jax.trajopt.problem import Problem, models
+from pods_jax.trajopt.problem import Problem, around_guess, models
 
 __all__ = [
     "DENSE",
@@ -17,6 +17,7 @@ __all__ = [
     "LinearModel",
     "Objective",
     "Problem",
+    "around_guess",
     "differentiable",
     "hessian_products",
     "least_squares",

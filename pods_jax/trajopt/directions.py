@@ -22,6 +22,10 @@ from pods_jax.trajopt.objective import Quadratic, total_cost
 from pods_jax.trajopt.problem import Problem, bounds, linear_models, models, quadratic_model
 
 
+GAP_PRICE_MARGIN = 1.1
+"""Closing gaps has to be worth more than the largest costate says that it costs (the exact penalty method)."""
+
+
 @struct.dataclass
 class Direction:
     """A step of the actions, and how to react to deviations from the trajectory."""
@@ -31,6 +35,7 @@ class Direction:
     action_hessian: jax.Array  # (T, A, A) how much an error of one action costs
     slope: jax.Array  # () derivative of the cost along the step, negative unless optimal
     closed_loop: bool = struct.field(pytree_node=False)  # whether the line search applies the gains
+    gap_price: jax.Array | None = None  # () what a gap of size one is worth, see `line_search`; only with gaps
 
 
 def first_order(problem: Problem, damping: float = 0.0) -> Direction:
@@ -47,11 +52,18 @@ def gauss_newton(problem: Problem, damping: float = 0.0) -> Direction:
     return _dense_step(problem, step_models, *dense_hessian(*step_models), damping)
 
 
-def riccati(problem: Problem, damping: float = 0.0) -> Direction:
-    """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop."""
+def riccati(problem: Problem, damping: float | jax.Array = 0.0) -> Direction:
+    """The Gauss-Newton step of Eq. 14 in O(T) by a backward Riccati pass; followed in closed loop.
+
+    damping: () or (A,). It is the one direction that can start from guessed states and closes their gaps.
+    """
     steps = (problem.weights, problem.states, problem.actions)
-    feedback = solve_lqr(linear_models(problem), steps, *bounds(problem), damping, partial(quadratic_model, problem))
-    return Direction(feedback.step, feedback.gains, feedback.action_hessian, feedback.slope, closed_loop=True)
+    quadratize = partial(quadratic_model, problem)
+    feedback = solve_lqr(linear_models(problem), steps, *bounds(problem), damping, quadratize, problem.gaps)
+    price = None if feedback.costate is None else GAP_PRICE_MARGIN * jnp.max(jnp.abs(feedback.costate))
+    return Direction(
+        feedback.step, feedback.gains, feedback.action_hessian, feedback.slope, closed_loop=True, gap_price=price
+    )
 
 
 def conjugate_gradient(problem: Problem, damping: float = 0.0) -> Direction:

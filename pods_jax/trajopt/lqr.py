@@ -6,6 +6,9 @@ is v_t(ds) = p'ds + 1/2 ds'P ds with, at each step backwards, M = P_{t+1} + c_ss
     Q_aa = c_aa + B'MB + c_as B + (c_as B)'      Q_as = (B'M + c_as) A      Q_ss = A'MA
     Q_a  = c_a + B'm                             Q_s  = A'm.
 
+Where the states of the trajectory are a guess, ds_{t+1} = A ds_t + B da_t + f_t with the gap f_t, and m grows by M f_t,
+c_a by c_as f_t.
+
 The step k minimises 1/2 k'Q_aa k + Q_a'k within the limits; the gains K solve
 Q_aa K = -Q_as on the actions that no limit holds and vanish on the others (Tassa, Mansard & Todorov, 2014).
 """
@@ -30,7 +33,8 @@ class Feedback:
     step: jax.Array  # (T, A)
     gains: jax.Array  # (T, A, n)
     action_hessian: jax.Array  # (T, A, A), Q_aa
-    slope: jax.Array  # () derivative of the cost along the step, at most 0
+    slope: jax.Array  # () derivative of the cost along the step, at most 0 without gaps
+    costate: jax.Array | None = None  # (T, n) m, what a change of the state that a step leads to costs; only with gaps
 
 
 def solve_lqr(
@@ -40,31 +44,37 @@ def solve_lqr(
     upper: jax.Array,
     damping: float | jax.Array = 0.0,
     quadratize: Callable[[Any], Quadratic] = lambda cost: cost,
+    gaps: jax.Array | None = None,
 ) -> Feedback:
     """The backward pass; leaves of `model` and `stages` have a leading T, lower and upper (T, A) bound the step.
 
-    quadratize: the cost of a time step, from what `stages` says of it. (n, n) numbers for each are better not kept.
+    damping: () or (A,), added to the diagonal of Q_aa. quadratize: the cost of a time step, from what `stages` says of
+    it. (n, n) numbers for each are better not kept. gaps: (T, n) of states that are a guess.
     """
     num_actions = lower.shape[1]
-    identity = jnp.eye(num_actions, dtype=lower.dtype)
+    damping_matrix = jnp.diag(jnp.broadcast_to(jnp.asarray(damping, lower.dtype), num_actions))
 
     def backward(carry, inputs):
         P, p = carry
-        model, stage, lower, upper = inputs
+        model, stage, lower, upper, gap = inputs
         cost = quadratize(stage)
-        Q_ss, Q_as, Q_aa, Q_s, Q_a = _backwards_through(model, cost, P + cost.ss, p + cost.s)
-        damped = DenseHessian(Q_aa + damping * identity)
+        M, m = P + cost.ss, p + cost.s
+        if gap is not None:
+            m = m + linalg.product(M, gap)
+            cost = cost.replace(a=cost.a + linalg.product(cost.as_, gap))
+        Q_ss, Q_as, Q_aa, Q_s, Q_a = _backwards_through(model, cost, M, m)
+        damped = DenseHessian(Q_aa + damping_matrix)
         solution = solve_box_qp(damped, Q_a, lower, upper)
         step = solution.x
         gains = -jax.vmap(damped.solve, in_axes=(1, None), out_axes=1)(Q_as, solution.free)
         P = Q_ss + linalg.product(gains.T, Q_aa @ gains + 2 * Q_as)  # its symmetric part is what counts
         p = Q_s + gains.T @ (Q_aa @ step + Q_a) + Q_as.T @ step
-        return ((P + P.T) / 2, p), Feedback(step, gains, Q_aa, Q_a @ step)
+        return ((P + P.T) / 2, p), Feedback(step, gains, Q_aa, Q_a @ step, None if gap is None else m)
 
     gradient = jax.eval_shape(lambda stages: jax.vmap(quadratize)(stages).s, stages)
     size = gradient.shape[1]
     start = (jnp.zeros((size, size), gradient.dtype), jnp.zeros(size, gradient.dtype))
-    feedback = jax.lax.scan(backward, start, (model, stages, lower, upper), reverse=True)[1]
+    feedback = jax.lax.scan(backward, start, (model, stages, lower, upper, gaps), reverse=True)[1]
     return feedback.replace(slope=jnp.sum(feedback.slope))
 
 
