@@ -4,7 +4,20 @@ import dataclasses
 from typing import Any
 
 from pods_jax import checks
-from pods_jax.envs import cloth_3d, double_pendulum_3d, payload_2d, pendulum_2d, pendulum_3d, rope_3d
+from pods_jax.envs import (
+    acrobot,
+    cartpole,
+    cloth_3d,
+    double_pendulum_3d,
+    hopper_slip,
+    payload_2d,
+    pendubot,
+    pendulum_2d,
+    pendulum_3d,
+    quadrotor,
+    quadrotor_payload,
+    rope_3d,
+)
 from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.envs.from_step import from_step
@@ -18,6 +31,12 @@ _MODULES = {
     "payload_2d": payload_2d,
     "rope_3d": rope_3d,
     "cloth_3d": cloth_3d,
+    "cartpole": cartpole,
+    "acrobot": acrobot,
+    "pendubot": pendubot,
+    "quadrotor": quadrotor,
+    "quadrotor_payload": quadrotor_payload,
+    "hopper_slip": hopper_slip,
 }
 
 

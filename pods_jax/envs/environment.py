@@ -48,6 +48,12 @@ class Functions:
     draw: Callable[[Parameters, State], Drawing] | None = None
 
 
+def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
+    """() the `step_error` of a step of which only the result is known: 0, or NaN where that is not finite."""
+    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(next_state)]))
+    return jnp.where(finite, 0.0, jnp.nan)
+
+
 @struct.dataclass
 class Environment:
     """A system, a task, a sampler of initial states and a horizon."""

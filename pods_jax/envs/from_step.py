@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.description import Block, Drawing, Energy
-from pods_jax.envs.environment import Environment, Functions, State
+from pods_jax.envs.environment import Environment, Functions, State, finite_step_error
 from pods_jax.types import Key
 
 EFFECT_STEPS = 3
@@ -81,7 +81,7 @@ def from_step(
             step=lambda _, state, action: step(state, action),
             observe=lambda _, state: observe(state),
             residual=lambda _, state, action: _given(residual)(state, action),
-            step_error=lambda _, state, action, after: _error(after),
+            step_error=finite_step_error,
             measure=lambda _, state: measure(state) if measure else {},
             observation_layout=(lambda _: observation_layout) if observation_layout else None,
             energy=(lambda _, state: energy(state)) if energy else None,
@@ -101,12 +101,6 @@ def _given(residual: Callable[[State, jax.Array], jax.Array] | None) -> Callable
     if residual is None:
         raise InputError("this environment has a reward and no residual")
     return residual
-
-
-def _error(state: State) -> jax.Array:
-    """() health of a step of which only the result is known: 0, or NaN where that is not finite."""
-    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state)]))
-    return jnp.where(finite, 0.0, jnp.nan)
 
 
 def traced(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

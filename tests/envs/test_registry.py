@@ -25,10 +25,24 @@ def test_the_environments_and_their_tasks():
         "payload_2d",
         "rope_3d",
         "cloth_3d",
+        "cartpole",
+        "acrobot",
+        "pendubot",
+        "quadrotor",
+        "quadrotor_payload",
+        "hopper_slip",
     )
-    for name in envs.names()[:-1]:
+    for name in envs.names()[:5]:
         assert envs.tasks(name) == ("stop", "stop_at_origin")
-    assert envs.tasks("cloth_3d") == ("lay",)
+    assert [envs.tasks(name) for name in envs.names()[5:]] == [
+        ("lay",),
+        ("swing_up",),
+        ("balance", "swing_up"),
+        ("balance", "swing_up"),
+        ("hover", "waypoint"),
+        ("waypoint",),
+        ("run",),
+    ]
 
 
 @pytest.mark.parametrize("name", slow_but(envs.names(), "pendulum_2d", "pendulum_3d", "double_pendulum_3d"))

@@ -1,0 +1,12 @@
+"""Two links with a motor at the shoulder: to balance, or to swing up."""
+
+from pods_jax.envs.environment import Environment
+from pods_jax.envs.robots import two_links
+
+TASKS = two_links.TASKS
+SETTINGS = two_links.Settings()
+
+
+def make(task: str, settings: two_links.Settings) -> Environment:
+    """The environment `pendubot`: observation (6,), action (1,) the torque of the shoulder [N m]."""
+    return two_links.make_two_links("pendubot", task, settings, motor=(1.0, 0.0))

@@ -1,0 +1,1 @@
+"""Robots whose steps are explicit: links, rotors and legs, apart from the tasks that they are given."""
