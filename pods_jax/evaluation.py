@@ -1,8 +1,9 @@
 """How good a policy is, on initial states that stay the same and that training never sees: held-out states.
 
 The yardstick is the optimality gap, (J* - J(pi)) / |J*|, where J* is the mean over the held-out states of the
-best return that box-constrained Gauss-Newton, run to convergence, finds from the policy's own actions and from zero.
-It needs no knowledge of anybody's constants.
+best return that box-constrained Gauss-Newton, run to convergence, finds from the policy's own actions, from zero, from
+the guess of being at the goal where the environment names one, and from as many random actions as are asked for. It
+needs no knowledge of anybody's constants.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from pods_jax import checks
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement, optimize
 from pods_jax.rollouts import as_pytree, check_environment, check_policy, replay, rollout, step_starts
-from pods_jax.types import Policy, Trajectory
+from pods_jax.types import Key, Policy, Trajectory
 
 HELDOUT_NAME = 0x7E57BED
 """Folded into the seed of held-out states, so that no training seed can draw the same initial states."""
@@ -26,13 +27,23 @@ HELDOUT_NAME = 0x7E57BED
 SEARCH_BATCH, SEARCH_STEPS, SEARCH_ROUNDS = 100, 8, 15
 """The search for an optimum: rollouts at once, steps in a round, rounds."""
 
+GUESS_STEPS = 30
+"""Steps from a guess, before the rounds."""
+
+RESTART_NAME = 0x5EA6C4
+"""Folded into the seed of held-out states, for the random actions that searches restart from."""
+
+RESTART_SIZE, NUM_HOLDS = 0.3, 6
+"""Standard deviation of these actions by their limit, and into how many held actions every other episode is divided."""
+
 
 @struct.dataclass
 class HeldOutSet:
     """Initial states that training never sees, and how well each could be handled."""
 
     states: Any  # leaves (k, ...)
-    optimum: jax.Array  # (k,) return of the local optimum found from zero actions, NaN if none was searched
+    optimum: jax.Array  # (k,) return of the best local optimum found, NaN if none was searched
+    last_gain: jax.Array | float = float("nan")  # of the mean optimum by the last restart, relative; NaN without any
     searched: bool = struct.field(pytree_node=False, default=True)
 
 
@@ -47,16 +58,37 @@ def heldout_states(env: Environment, num_rollouts: int = 1000, seed: int = 0) ->
     return jax.vmap(env.reset)(jax.random.split(key, num_rollouts))
 
 
-def make_heldout_set(env: Environment, num_rollouts: int = 1000, seed: int = 0, search: bool = True) -> HeldOutSet:
+def make_heldout_set(
+    env: Environment, num_rollouts: int = 1000, seed: int = 0, search: bool = True, num_restarts: int = 0
+) -> HeldOutSet:
     """Held-out states with their optima: a search by trajectory optimization, the slow part of an evaluation.
 
-    search: False leaves it out, for large systems; the optimality gap is then NaN.
+    search: False leaves it out, for large systems; the optimality gap is then NaN. num_restarts: further searches of
+    each state, from random actions, in turn new ones in every step and few that are held for long.
     """
+    checks.integer("num_restarts", num_restarts, at_least=0)
     states = heldout_states(env, num_rollouts, seed)
     if not search:
         return HeldOutSet(states, jnp.full(num_rollouts, jnp.nan, env.action_limit.dtype), searched=False)
     zero = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
-    return HeldOutSet(states, optima(env, states, zero))
+    best, last_gain = optima(env, states, zero), float("nan")
+    if env.goal is not None:
+        best = jnp.fmax(best, best_actions(env, states, zero, from_goal=True)[1])
+    key = jax.random.fold_in(jax.random.key(seed), RESTART_NAME)
+    for restart in range(num_restarts):
+        actions = random_actions(env, jax.random.fold_in(key, restart), num_rollouts, held=bool(restart % 2))
+        better = jnp.fmax(best, optima(env, states, actions))
+        best, last_gain = better, float(gap(jnp.mean(better), jnp.mean(best)))
+    return HeldOutSet(states, best, last_gain)
+
+
+def random_actions(env: Environment, key: Key, count: int, held: bool) -> jax.Array:
+    """(count, T, A) normal actions within the limits, new ones in every step, or NUM_HOLDS that are held in turn."""
+    num_drawn = min(NUM_HOLDS, env.horizon) if held else env.horizon
+    limit = env.action_limit
+    drawn = RESTART_SIZE * limit * jax.random.normal(key, (count, num_drawn, env.action_size), limit.dtype)
+    index = jnp.arange(env.horizon) * num_drawn // env.horizon
+    return jnp.clip(drawn, -limit, limit)[:, index]
 
 
 def evaluate(
@@ -65,6 +97,7 @@ def evaluate(
     num_rollouts: int = 1000,
     seed: int = 0,
     heldout: HeldOutSet | None = None,
+    num_restarts: int = 0,
     *,
     test_bed: None = None,
 ) -> dict[str, float]:
@@ -73,14 +106,15 @@ def evaluate(
     return_mean, return_std: of the return. terminal_ and the name of each quantity that `Environment.measure` gives:
     its mean in the final states. action_magnitude: the mean over states and steps, in action units. With `_std`: the
     standard deviations over the states. optimum_mean, optimality_gap: see the module. nonconverged_steps: steps whose
-    implicit equation was not solved. nonfinite_rollouts: rollouts with a NaN. heldout: of `make_heldout_set`, made
-    anew from `num_rollouts` and `seed` if not given; test_bed: what it was called before. Raises InputError for what
-    is no environment, no policy or no held-out set.
+    implicit equation was not solved. nonfinite_rollouts: rollouts with a NaN. optimum_last_gain: by how much the last
+    restart raised the mean optimum, relative to it; with num_restarts only. heldout: of `make_heldout_set`, made anew
+    from `num_rollouts`, `seed` and `num_restarts` if not given. test_bed: what it was called before. Raises InputError
+    for what is no environment, no policy or no held-out set.
     """
     if test_bed is not None:
         raise checks.InputError("test_bed: is called heldout now, evaluate(env, policy, heldout=...)")
     _check(env, policy, heldout)
-    heldout = heldout or make_heldout_set(env, num_rollouts, seed)
+    heldout = heldout or make_heldout_set(env, num_rollouts, seed, num_restarts=num_restarts)
     trajectories = _rollouts(env, as_pytree(policy), heldout.states)
     best = heldout.optimum
     if heldout.searched:
@@ -118,22 +152,26 @@ def optima(env: Environment, states: Any, actions: jax.Array) -> jax.Array:
     return best_actions(env, states, actions)[1]
 
 
-def best_actions(env: Environment, states: Any, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+def best_actions(
+    env: Environment, states: Any, actions: jax.Array, from_goal: bool = False
+) -> tuple[jax.Array, jax.Array]:
     """(k, T, A) and (k,) the local optima reached from actions (k, T, A), and their returns.
 
+    from_goal: whether the search starts from the guess that the trajectory is at `Environment.goal` all the time.
     A batch under `vmap` waits for its slowest member, so the search goes in rounds of a few steps, and those that
     have converged drop out in between.
     """
     num_states = actions.shape[0]
     best, values = np.array(actions), np.zeros(num_states, actions.dtype)
     pending = np.arange(num_states)
-    for _ in range(SEARCH_ROUNDS):
+    for number in range(SEARCH_ROUNDS):
+        search = _search_from_goal if from_goal and number == 0 else _search
         converged = np.zeros(num_states, bool)
         for first in range(0, len(pending), SEARCH_BATCH):
             chosen = pending[first : first + SEARCH_BATCH]
             padded = np.resize(chosen, min(SEARCH_BATCH, num_states))  # one shape, compiled once
             initial = jax.tree.map(lambda leaf, padded=padded: leaf[padded], states)
-            better, done = _search(env, initial, best[padded])
+            better, done = search(env, initial, best[padded])
             best[padded], values[padded], converged[padded] = better.actions, better.value, done
         pending = pending[~converged[pending]]
     return jnp.asarray(best), jnp.asarray(values)
@@ -142,6 +180,13 @@ def best_actions(env: Environment, states: Any, actions: jax.Array) -> tuple[jax
 @jax.jit
 def _search(env: Environment, states: Any, actions: jax.Array) -> tuple[Improvement, jax.Array]:
     return jax.vmap(lambda state, start: optimize(env, state, start, max_steps=SEARCH_STEPS))(states, actions)
+
+
+@jax.jit
+def _search_from_goal(env: Environment, states: Any, actions: jax.Array) -> tuple[Improvement, jax.Array]:
+    guess = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (env.horizon, *leaf.shape)), env.goal)
+    find = partial(optimize, env, max_steps=GUESS_STEPS, guess=guess)
+    return jax.vmap(lambda state, start: find(state, start))(states, actions)
 
 
 def _check(env: Environment, policy: Policy, heldout: HeldOutSet | None) -> None:
@@ -155,7 +200,8 @@ def _numbers(env: Environment, heldout: HeldOutSet, trajectories: Trajectory) ->
     summary = _summarize(env, heldout.states, trajectories)
     summary["optimum_mean"] = jnp.mean(heldout.optimum)
     summary["optimality_gap"] = gap(summary["optimum_mean"], summary["return_mean"])
-    return _as_floats(summary)
+    restarted = {"optimum_last_gain": heldout.last_gain} if np.isfinite(heldout.last_gain) else {}
+    return _as_floats(summary | restarted)
 
 
 def _as_floats(summary: dict[str, jax.Array]) -> dict[str, float]:

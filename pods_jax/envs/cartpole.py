@@ -114,6 +114,12 @@ def reset(cartpole: CartPole, key: Key) -> State:
     return State(position, cartpole.initial_angle + angle, velocity, turning)
 
 
+def goal(cartpole: CartPole) -> State:
+    """Upright, at rest, in the middle of the rail."""
+    zero = jnp.zeros_like(cartpole.gravity)
+    return State(zero, zero, zero, zero)
+
+
 def mass_matrix(cartpole: CartPole, angle: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """M11 [kg], M12 = M21 [kg m] and M22 [kg m^2] of the mass matrix, armature included."""
     lever = cartpole.pole_mass * cartpole.pole_centre
@@ -211,6 +217,7 @@ FUNCTIONS = Functions(
     finite_step_error,
     measure,
     observation_layout=observation_layout,
+    goal=goal,
     energy=energy,
     draw=draw,
 )

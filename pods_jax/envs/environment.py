@@ -31,8 +31,8 @@ class Functions:
 
     What has a default may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a
     step, a `trajopt.LinearModel` of flattened states (`ravel_pytree`), where it is to be had for less than `jacfwd`
-    asks. observation_layout: what the components of `observe` mean, in order. energy: the mechanical energy. draw:
-    what pictures show of a state.
+    asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and to stay
+    in. energy: the mechanical energy. draw: what pictures show of a state.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -44,6 +44,7 @@ class Functions:
     reward: Callable[[Parameters, State, jax.Array], jax.Array] | None = None
     linearize: Callable[[Parameters, State, jax.Array, State], LinearModel] | None = None
     observation_layout: Callable[[Parameters], Sequence[Block]] | None = None
+    goal: Callable[[Parameters], State] | None = None
     energy: Callable[[Parameters, State], Energy] | None = None
     draw: Callable[[Parameters, State], Drawing] | None = None
 
@@ -90,6 +91,14 @@ class Environment:
         if self.functions.observation_layout is None:
             return (Block("observation", "unknown", self.observation_size, ""),)
         return tuple(self.functions.observation_layout(self.parameters))
+
+    @property
+    def goal(self) -> State | None:
+        """The state that the task is to reach and to hold with the action zero; None where nobody named one.
+
+        Searches also start from the guess that the trajectory is there already, which unstable systems need.
+        """
+        return None if self.functions.goal is None else self.functions.goal(self.parameters)
 
     @property
     def space_dimension(self) -> int | None:

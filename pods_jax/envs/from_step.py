@@ -37,6 +37,7 @@ def from_step(
     energy: Callable[[State], Energy] | None = None,
     draw: Callable[[State], Drawing] | None = None,
     observation_layout: Sequence[Block] = (),
+    goal: State | None = None,
     action_limit: ArrayLike,
     action_unit: str = "",
     horizon: int,
@@ -51,7 +52,8 @@ def from_step(
     being -|residual|^2; with it second-order steps take the Gauss-Newton model. reward: () instead of the residual,
     twice differentiable, see `Environment.with_reward`. measure: numbers of the last state that `evaluate` reports.
     energy: of a state, for the doctor. draw: what pictures show of a state, by `envs.make_drawing`.
-    observation_layout: what the components of an observation are, for policy files. action_limit: (A,) |action| <=
+    observation_layout: what the components of an observation are, for policy files. goal: the state to reach and to
+    hold with the action zero, see `Environment.goal`; give it where the system is unstable there. action_limit: (A,) |action| <=
     action_limit. action_unit: of actions and their limits, such as "N m". time_step [s]: between two actions. Raises
     InputError that names what is wrong, down to the leaf of the state: a function that is not pure, other shapes or
     types than it should return, a derivative that is missing or not finite, actions without effect.
@@ -69,6 +71,9 @@ def from_step(
     check_vector("observe", observation, dtype)
     check_layout(observation_layout, observation.shape[0])
     check_text("action_unit", action_unit)
+    if goal is not None:
+        goal = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), goal)
+        check_same("goal", goal, state)
     if residual is not None:
         check_vector("residual", traced("residual", residual, state, action), dtype)
     env = Environment(
@@ -84,6 +89,7 @@ def from_step(
             step_error=finite_step_error,
             measure=lambda _, state: measure(state) if measure else {},
             observation_layout=(lambda _: observation_layout) if observation_layout else None,
+            goal=(lambda _: goal) if goal is not None else None,
             energy=(lambda _, state: energy(state)) if energy else None,
             draw=(lambda _, state: draw(state)) if draw else None,
         ),

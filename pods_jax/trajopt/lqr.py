@@ -60,8 +60,8 @@ def solve_lqr(
         cost = quadratize(stage)
         M, m = P + cost.ss, p + cost.s
         if gap is not None:
-            m = m + linalg.product(M, gap)
-            cost = cost.replace(a=cost.a + linalg.product(cost.as_, gap))
+            m = m + M @ gap
+            cost = cost.replace(a=cost.a + cost.as_ @ gap)
         Q_ss, Q_as, Q_aa, Q_s, Q_a = _backwards_through(model, cost, M, m)
         damped = DenseHessian(Q_aa + damping_matrix)
         solution = solve_box_qp(damped, Q_a, lower, upper)

@@ -103,6 +103,12 @@ def reset(links: TwoLinks, key: Key) -> State:
     )
 
 
+def goal(links: TwoLinks) -> State:
+    """Upright, at rest."""
+    zero = jnp.zeros_like(links.rest)
+    return State(zero.at[0].set(np.pi), zero)
+
+
 def mass_matrix(links: TwoLinks, angle: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """M11, M12 = M21 and M22 [kg m^2] of the mass matrix at the angles (2,)."""
     coupling = links.mass[1] * links.length[0] * links.centre[1] * jnp.cos(angle[1])
@@ -209,6 +215,7 @@ FUNCTIONS = Functions(
     finite_step_error,
     measure,
     observation_layout=observation_layout,
+    goal=goal,
     energy=energy,
     draw=draw,
 )
