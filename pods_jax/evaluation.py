@@ -1,9 +1,9 @@
 """How good a policy is, on initial states that stay the same and that training never sees: held-out states.
 
 The yardstick is the optimality gap, (J* - J(pi)) / |J*|, where J* is the mean over the held-out states of the
-best return that box-constrained Gauss-Newton, run to convergence, finds from the policy's own actions, from zero, from
-the guess of being at the goal where the environment names one, and from as many random actions as are asked for. It
-needs no knowledge of anybody's constants.
+best return that box-constrained Gauss-Newton, run to convergence, finds: from the policy's own actions, from zero,
+from the guess of being at the goal where the environment names one, and from as many random actions as are asked for.
+It needs no knowledge of anybody's constants.
 """
 
 import dataclasses
@@ -18,8 +18,16 @@ from flax import struct
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement, optimize
-from pods_jax.rollouts import as_pytree, check_environment, check_policy, replay, rollout, step_starts
-from pods_jax.types import Key, Policy, Trajectory
+from pods_jax.rollouts import (
+    as_pytree,
+    check_environment,
+    check_policy,
+    random_actions,
+    replay,
+    rollout,
+    step_starts,
+)
+from pods_jax.types import Policy, Trajectory
 
 HELDOUT_NAME = 0x7E57BED
 """Folded into the seed of held-out states, so that no training seed can draw the same initial states."""
@@ -32,9 +40,6 @@ GUESS_STEPS = 30
 
 RESTART_NAME = 0x5EA6C4
 """Folded into the seed of held-out states, for the random actions that searches restart from."""
-
-RESTART_SIZE, NUM_HOLDS = 0.3, 6
-"""Standard deviation of these actions by their limit, and into how many held actions every other episode is divided."""
 
 
 @struct.dataclass
@@ -82,15 +87,6 @@ def make_heldout_set(
     return HeldOutSet(states, best, last_gain)
 
 
-def random_actions(env: Environment, key: Key, count: int, held: bool) -> jax.Array:
-    """(count, T, A) normal actions within the limits, new ones in every step, or NUM_HOLDS that are held in turn."""
-    num_drawn = min(NUM_HOLDS, env.horizon) if held else env.horizon
-    limit = env.action_limit
-    drawn = RESTART_SIZE * limit * jax.random.normal(key, (count, num_drawn, env.action_size), limit.dtype)
-    index = jnp.arange(env.horizon) * num_drawn // env.horizon
-    return jnp.clip(drawn, -limit, limit)[:, index]
-
-
 def evaluate(
     env: Environment,
     policy: Policy,
@@ -108,8 +104,8 @@ def evaluate(
     standard deviations over the states. optimum_mean, optimality_gap: see the module. nonconverged_steps: steps whose
     implicit equation was not solved. nonfinite_rollouts: rollouts with a NaN. optimum_last_gain: by how much the last
     restart raised the mean optimum, relative to it; with num_restarts only. heldout: of `make_heldout_set`, made anew
-    from `num_rollouts`, `seed` and `num_restarts` if not given. test_bed: what it was called before. Raises InputError
-    for what is no environment, no policy or no held-out set.
+    from `num_rollouts`, `seed` and `num_restarts` if not given. test_bed: what it was called before. Raises
+    InputError for what is no environment, no policy or no held-out set.
     """
     if test_bed is not None:
         raise checks.InputError("test_bed: is called heldout now, evaluate(env, policy, heldout=...)")

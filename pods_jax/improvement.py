@@ -101,8 +101,8 @@ def optimize(
     """A local optimum, by Riccati steps with adaptive damping; see `trajopt.levenberg_marquardt`.
 
     actions: (T, A) to start from. guess: states with a leading T to start from, where the trajectory should be rather
-    than where the actions lead; unstable systems need it, see `Environment.goal`. It stops where a step gains less than
-    `tolerance` of the value, or after max_steps.
+    than where the actions lead; unstable systems need it, see `Environment.goal`. It stops where a step gains less
+    than `tolerance` of the value, or after max_steps.
 
     Returns the last improvement, its `value_before` that of the given actions, and whether it converged. The value is
     never below that; a search from a guess that did not get far enough ends with the given actions.
@@ -115,7 +115,7 @@ def optimize(
     best = found.best
     if guess is not None:
         is_better = ~jnp.any(best.gaps != 0) & (-best.cost > value)
-        start = no_step(begun, -value).replace(states=problem.states)
+        start = dataclasses.replace(no_step(begun, -value), states=problem.states)
         best = jax.tree.map(lambda new, old: jnp.where(is_better, new, old), best, start)
     return _improvement((found.direction, best), unravel, value, "riccati"), found.converged
 

@@ -17,6 +17,9 @@ from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
 from pods_jax.types import Key, Policy, Trajectory
 
+RANDOM_SIZE, NUM_HOLDS = 0.3, 6
+"""Of random actions: their standard deviation by the limit, and how many held ones make an episode."""
+
 
 def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
     """Follows a policy from `state` for one episode.
@@ -53,6 +56,18 @@ def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
 def sample_states(env: Environment, key: Key, count: int) -> Any:
     """`count` random initial states, leaves (count, ...); the key is consumed."""
     return jax.vmap(env.reset)(jax.random.split(key, count))
+
+
+def random_actions(env: Environment, key: Key, count: int, held: bool) -> jax.Array:
+    """(count, T, A) normal actions within the limits, new ones in every step, or NUM_HOLDS that are held in turn.
+
+    Searches for better actions start from them; the key is consumed.
+    """
+    num_drawn = min(NUM_HOLDS, env.horizon) if held else env.horizon
+    limit = env.action_limit[None, None]
+    drawn = RANDOM_SIZE * limit * jax.random.normal(key, (count, num_drawn, env.action_size), limit.dtype)
+    index = jnp.arange(env.horizon) * num_drawn // env.horizon
+    return jnp.clip(drawn, -limit, limit)[:, index]
 
 
 def healthy_mean(values: jax.Array, healthy: jax.Array) -> jax.Array:

@@ -36,8 +36,9 @@ class Algorithm:
     update: Update
     policy: Callable[[Any], Policy]
     later_phases: tuple[Phase, ...] = ()
+    first_phase: str = "training"  # what the epochs of `update` are called
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """All phases in order, `update` first."""
-        return (Phase("training", 0, self.update), *self.later_phases)
+        return (Phase(self.first_phase, 0, self.update), *self.later_phases)

@@ -53,10 +53,10 @@ def from_step(
     twice differentiable, see `Environment.with_reward`. measure: numbers of the last state that `evaluate` reports.
     energy: of a state, for the doctor. draw: what pictures show of a state, by `envs.make_drawing`.
     observation_layout: what the components of an observation are, for policy files. goal: the state to reach and to
-    hold with the action zero, see `Environment.goal`; give it where the system is unstable there. action_limit: (A,) |action| <=
-    action_limit. action_unit: of actions and their limits, such as "N m". time_step [s]: between two actions. Raises
-    InputError that names what is wrong, down to the leaf of the state: a function that is not pure, other shapes or
-    types than it should return, a derivative that is missing or not finite, actions without effect.
+    hold with the action zero, see `Environment.goal`; give it where the system is unstable there. action_limit: (A,)
+    |action| <= action_limit. action_unit: of actions and their limits, such as "N m". time_step [s]: between two
+    actions. Raises InputError that names what is wrong, down to the leaf of the state: a function that is not pure,
+    other shapes or types than it should return, a derivative that is missing or not finite, actions without effect.
     """
     if (residual is None) == (reward is None):
         raise InputError("give either residual, for the reward -|residual|^2, or reward")

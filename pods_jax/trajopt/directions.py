@@ -21,7 +21,6 @@ from pods_jax.trajopt.lqr import solve_lqr
 from pods_jax.trajopt.objective import Quadratic, total_cost
 from pods_jax.trajopt.problem import Problem, bounds, linear_models, models, quadratic_model
 
-
 GAP_PRICE_MARGIN = 1.1
 """Closing gaps has to be worth more than the largest costate says that it costs (the exact penalty method)."""
 

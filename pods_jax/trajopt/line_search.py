@@ -3,8 +3,8 @@
 It starts from the present cost, halves the step until the cost falls (a cost that is not finite never
 does), and keeps the old actions if no step is worth its rounding. So no trajectory ever gets worse.
 
-Where the states are a guess, a step of size alpha leaves the share 1 - alpha of each gap, so that a full step leaves a
-trajectory of the simulator (Giftthaler et al. 2018; Mastalli et al. 2020). What falls is then the cost plus a price
+Where the states are a guess, a step of size alpha leaves the share 1 - alpha of each gap, so that a full step leaves
+a trajectory of the simulator (Giftthaler et al. 2018; Mastalli et al. 2020). What falls is then the cost plus a price
 times the sum of the gaps; the price is in the direction.
 """
 
@@ -59,7 +59,7 @@ def no_step(problem: Problem, cost: jax.Array) -> LineSearchResult:
 
 
 def _merit(result: LineSearchResult, direction: Direction) -> jax.Array:
-    if result.gaps is None:
+    if result.gaps is None or direction.gap_price is None:
         return result.cost
     return result.cost + direction.gap_price * jnp.sum(jnp.abs(result.gaps))
 

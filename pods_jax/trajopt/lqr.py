@@ -6,13 +6,14 @@ is v_t(ds) = p'ds + 1/2 ds'P ds with, at each step backwards, M = P_{t+1} + c_ss
     Q_aa = c_aa + B'MB + c_as B + (c_as B)'      Q_as = (B'M + c_as) A      Q_ss = A'MA
     Q_a  = c_a + B'm                             Q_s  = A'm.
 
-Where the states of the trajectory are a guess, ds_{t+1} = A ds_t + B da_t + f_t with the gap f_t, and m grows by M f_t,
-c_a by c_as f_t.
+Where the states of the trajectory are a guess, ds_{t+1} = A ds_t + B da_t + f_t with the gap f_t, and m grows by
+M f_t, c_a by c_as f_t.
 
 The step k minimises 1/2 k'Q_aa k + Q_a'k within the limits; the gains K solve
 Q_aa K = -Q_as on the actions that no limit holds and vanish on the others (Tassa, Mansard & Todorov, 2014).
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,9 @@ class Feedback:
     gains: jax.Array  # (T, A, n)
     action_hessian: jax.Array  # (T, A, A), Q_aa
     slope: jax.Array  # () derivative of the cost along the step, at most 0 without gaps
-    costate: jax.Array | None = None  # (T, n) m, what a change of the state that a step leads to costs; only with gaps
+    costate: jax.Array | None = (
+        None  # (T, n) m, what a change of the state that a step leads to costs; only with gaps
+    )
 
 
 def solve_lqr(
@@ -48,8 +51,8 @@ def solve_lqr(
 ) -> Feedback:
     """The backward pass; leaves of `model` and `stages` have a leading T, lower and upper (T, A) bound the step.
 
-    damping: () or (A,), added to the diagonal of Q_aa. quadratize: the cost of a time step, from what `stages` says of
-    it. (n, n) numbers for each are better not kept. gaps: (T, n) of states that are a guess.
+    damping: () or (A,), added to the diagonal of Q_aa. quadratize: the cost of a time step, from what `stages` says
+    of it. (n, n) numbers for each are better not kept. gaps: (T, n) of states that are a guess.
     """
     num_actions = lower.shape[1]
     damping_matrix = jnp.diag(jnp.broadcast_to(jnp.asarray(damping, lower.dtype), num_actions))
@@ -61,7 +64,7 @@ def solve_lqr(
         M, m = P + cost.ss, p + cost.s
         if gap is not None:
             m = m + M @ gap
-            cost = cost.replace(a=cost.a + cost.as_ @ gap)
+            cost = dataclasses.replace(cost, a=cost.a + cost.as_ @ gap)
         Q_ss, Q_as, Q_aa, Q_s, Q_a = _backwards_through(model, cost, M, m)
         damped = DenseHessian(Q_aa + damping_matrix)
         solution = solve_box_qp(damped, Q_a, lower, upper)

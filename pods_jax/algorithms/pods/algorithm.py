@@ -9,9 +9,11 @@ It is always the learner's own policy that is rolled out and improved. Where the
 one is not the policy of the train state; to go on with the old one's data would teach the learner about places where
 it does not go, and the guard would go on acting.
 
-Fine-tuning is a phase of its own: see `fine_tuning`.
+Fine-tuning is a phase of its own: see `fine_tuning`. So are the epochs with a teacher, before all others, where the
+system is unstable: see `teacher`.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,11 +24,18 @@ import optax
 from flax import struct
 
 from pods_jax.algorithms.algorithm import Algorithm, Phase
+from pods_jax.algorithms.pods import teacher
 from pods_jax.algorithms.pods.config import Config, resolve
 from pods_jax.algorithms.pods.fine_tuning import descend_mean_cost
-from pods_jax.algorithms.pods.guard import guard
-from pods_jax.algorithms.pods.metrics import epoch_metrics, improved_metrics, visited_metrics
-from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, is_solved, regression_targets
+from pods_jax.algorithms.pods.guard import Guarded, guard
+from pods_jax.algorithms.pods.metrics import epoch_metrics, improved_metrics, teacher_metrics, visited_metrics
+from pods_jax.algorithms.pods.targets import (
+    flatten_samples,
+    is_finite,
+    is_healthy,
+    is_solved,
+    regression_targets,
+)
 from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import improve_batch
@@ -50,6 +59,7 @@ class TrainState:
     key: Key
     guard_states: Any  # initial states that stay the same, drawn once; none without a guard
     guard_value: jax.Array  # () mean return of the policy from them (without a guard from its batch), -inf at first
+    teacher: Any = ()  # the best trajectories known from the states of the guard, a `teacher.Teacher`, if it has one
 
 
 def make(env: Environment, config: Config | None = None) -> Algorithm:
@@ -57,12 +67,18 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     config = resolve(config or Config(), env)
     pods = Pods(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
     later = (Phase("fine-tuning", config.fine_tune_after, pods.fine_tune),) if config.fine_tune_after else ()
-    return Algorithm("pods", env, config, pods.init, pods.update, pods.policy, later)
+    if not config.teacher.num_epochs:
+        return Algorithm("pods", env, config, pods.init, pods.update, pods.policy, later)
+    imitation = Phase("imitation", config.teacher.search_epochs, pods.imitate)
+    training = Phase("training", config.teacher.num_epochs, pods.update)
+    return Algorithm(
+        "pods", env, config, pods.init, pods.search, pods.policy, (imitation, training, *later), first_phase="search"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Pods(PolicyLearning):
-    """The functions of the algorithm, `init`, `update`, `fine_tune` and `policy`, and what they share."""
+    """The functions of the algorithm, its phases and `policy`, and what they share."""
 
     config: Config
 
@@ -71,12 +87,16 @@ class Pods(PolicyLearning):
         sharding.check("algorithm.batch_size", self.config.batch_size)
         sharding.check("algorithm.guard.size", self.config.guard.size)
         params, key_guard, key_epochs = self.model.init(key)
+        taught: Any = ()
         guard_states: Any = ()
         if self.config.guard.size:
             guard_states = sample_states(self.env, key_guard, self.config.guard.size)
         unknown = jnp.asarray(-jnp.inf, self.env.action_limit.dtype)  # the first epoch rolls the policy out
         learner = init_learner(self.optimizer, params)
-        return TrainState(jnp.asarray(0, jnp.int32), params, learner, key_epochs, guard_states, unknown)
+        if self.config.teacher.num_epochs:
+            key_teacher, key_epochs = jax.random.split(key_epochs)
+            taught = teacher.begin(self.env, guard_states, key_teacher)
+        return TrainState(jnp.asarray(0, jnp.int32), params, learner, key_epochs, guard_states, unknown, taught)
 
     def policy(self, state: TrainState) -> Policy:
         """The policy of a train state."""
@@ -99,7 +119,37 @@ class Pods(PolicyLearning):
         before = jnp.where(state.epoch == 0, self.guarded(jnp.sum(visited.reward, axis=1)), state.guard_value)
         kept = guard(self.optimizer, state.params, before, learner, self.guarded(returns), self.strict)
         metrics = epoch_metrics(env, improved_metrics(env, better, healthy), healthy, losses, kept, returns)
-        return TrainState(state.epoch + 1, kept.params, kept.learner, key, state.guard_states, kept.value), metrics
+        return self.next_state(state, kept, key), metrics
+
+    def search(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One epoch in which nothing changes but the trajectories of the teacher."""
+        env = self.env
+        after = teacher.search(env, state.guard_states, state.teacher, teacher.SEARCH_STEPS)
+        returns = self.returns(state.params, state.guard_states)
+        kept = Guarded(state.params, state.learner, jnp.mean(returns), jnp.asarray(False))
+        nothing = jnp.zeros(1, returns.dtype)
+        metrics = epoch_metrics(
+            env, teacher_metrics(env, after), jnp.ones_like(after.is_whole), nothing, kept, returns
+        )
+        return dataclasses.replace(state, epoch=state.epoch + 1, teacher=after, guard_value=kept.value), metrics
+
+    def imitate(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One epoch in which the policy imitates the teacher, on the states that it visits itself."""
+        env, model, starts = self.env, self.model, state.guard_states
+        key, key_fit, key_agree = jax.random.split(state.key, 3)
+        taught = teacher.feedback(env, starts, state.teacher)
+        visited = rollout_batch(env, model.policy(state.learner.average), starts)
+        samples = jax.vmap(partial(teacher.imitation_targets, env))(starts, visited, taught)
+        healthy = state.teacher.is_whole & jax.vmap(is_finite)((visited.reward, taught.gains))
+        samples = flatten_samples(samples, healthy)
+        learner = standardize_first(state.learner, samples) if self.config.regression.standardize else state.learner
+        learner, losses = fit(model.apply, learner, samples, self.steps, key_fit)
+        agreed = teacher.agree(env, starts, state.teacher, taught.gains, key_agree)
+        after = teacher.search(env, starts, agreed, teacher.IMITATION_STEPS)
+        returns = self.returns(learner.average, starts)
+        kept = guard(self.optimizer, state.params, state.guard_value, learner, self.guarded(returns), self.strict)
+        metrics = epoch_metrics(env, teacher_metrics(env, after), healthy, losses, kept, returns)
+        return dataclasses.replace(self.next_state(state, kept, key), teacher=after), metrics
 
     def fine_tune(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch in which nothing is improved but the policy, by the gradient of its return (Eq. 3)."""
@@ -119,7 +169,13 @@ class Pods(PolicyLearning):
         )
         simulated = visited_metrics(env, visited, healthy, num_more=self.steps.num_steps * num_rollouts)
         metrics = epoch_metrics(env, simulated, healthy, losses, kept, returns)
-        return TrainState(state.epoch + 1, kept.params, kept.learner, key, state.guard_states, kept.value), metrics
+        return self.next_state(state, kept, key), metrics
+
+    def next_state(self, state: TrainState, kept: Guarded, key: Key) -> TrainState:
+        """What the next epoch needs, after one in which the guard kept a policy."""
+        return dataclasses.replace(
+            state, epoch=state.epoch + 1, params=kept.params, learner=kept.learner, key=key, guard_value=kept.value
+        )
 
     def initial_states(self, state: TrainState, key: Key) -> Any:
         """The k initial states of an epoch: those of the guard, and others drawn anew; the key is consumed."""

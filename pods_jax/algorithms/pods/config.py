@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pods_jax import settings
+from pods_jax.algorithms.pods.teacher import is_needed
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 from pods_jax.settings import group, setting
@@ -59,6 +60,24 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """Epochs before those of Algorithm 1, in which trajectories are searched for and imitated."""
+
+    use: str = setting(
+        "auto",
+        "whether; auto: where the environment names a goal at which it is unstable",
+        choices=("auto", "always", "never"),
+    )
+    search_epochs: int = setting(30, "epochs of searching, one trajectory for each state of the guard", at_least=1)
+    imitation_epochs: int = setting(70, "epochs of imitating them, after these", at_least=1)
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs before those of Algorithm 1; of a `use` that is decided."""
+        return self.search_epochs + self.imitation_epochs if self.use == "always" else 0
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of PODS; the defaults serve all pendulum tasks."""
 
@@ -77,6 +96,7 @@ class Config:
     regression: Regression = group(Regression, "how the policy is fitted to them")
     optimizer: Optimizer = group(Optimizer, "Adam, for regression and fine-tuning")
     guard: Guard = group(Guard, "when a new policy takes the place of the old one")
+    teacher: Teacher = group(Teacher, "trajectories to imitate first, where the system is unstable")
 
 
 def resolve(config: Config, env: Environment) -> Config:
@@ -102,4 +122,24 @@ def resolve(config: Config, env: Environment) -> Config:
             regression, gradient_steps=GRADIENT_STEPS * share, minibatch_size=max(size // share, 1) if size else 0
         )
     guard = dataclasses.replace(config.guard, size=min(config.guard.size, config.batch_size))
-    return dataclasses.replace(config, regression=regression, guard=guard)
+    teacher = _resolve_teacher(config, env)
+    return dataclasses.replace(config, regression=regression, guard=guard, teacher=teacher)
+
+
+def _resolve_teacher(config: Config, env: Environment) -> Teacher:
+    """Whether there is a teacher; raises InputError where what it needs is missing."""
+    use = config.teacher.use
+    if use == "auto":
+        use = "always" if config.guard.size and is_needed(env) else "never"
+    if use == "always" and not config.guard.size:
+        raise InputError(
+            "algorithm.guard.size", 0, "must be at least 1 with a teacher, whose trajectories start in these states"
+        )
+    teacher = dataclasses.replace(config.teacher, use=use)
+    if teacher.num_epochs and 0 < config.fine_tune_after <= teacher.num_epochs:
+        raise InputError(
+            "algorithm.fine_tune_after",
+            config.fine_tune_after,
+            f"must be greater than the {teacher.num_epochs} epochs with a teacher, or 0",
+        )
+    return teacher

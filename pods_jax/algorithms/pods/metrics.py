@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax.algorithms.pods.guard import Guarded
+from pods_jax.algorithms.pods.teacher import Teacher
 from pods_jax.envs.environment import Environment
 from pods_jax.improvement import Improvement
 from pods_jax.rollouts import healthy_mean
@@ -32,6 +33,13 @@ def visited_metrics(env: Environment, trajectories: Trajectory, healthy: jax.Arr
     return _trajectory_metrics(
         env, trajectories.action, returns, returns, jnp.zeros_like(returns), healthy, simulated
     )
+
+
+def teacher_metrics(env: Environment, teacher: Teacher) -> Metrics:
+    """The same metrics of the k trajectories of a teacher; those without gaps are healthy."""
+    best, value = teacher.best, -teacher.best.cost
+    num_trials = jnp.sum(best.num_trials)
+    return _trajectory_metrics(env, best.actions, value, value, best.step_size, teacher.is_whole, num_trials)
 
 
 def _trajectory_metrics(

@@ -23,6 +23,7 @@ improved states is mixed in, because that is where the policy is about to go.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -47,12 +48,14 @@ def regression_targets(
     feedback: LocalFeedback,
     states: str,
     improved_share: float | jax.Array = IMPROVED_SHARE,
+    reach: float = math.inf,
 ) -> Samples:
     """The samples of one rollout: T on the "improved" states, 2 T on the "visited" states and these.
 
     visited: what the policy did from `initial_state`. feedback: the improved trajectory and how to react near it.
     states: on which the policy is to imitate it. improved_share: in [0, 1], what share of the weight goes to the
-    improved states, beside the visited ones. Raises InputError on other words for `states`.
+    improved states, beside the visited ones. reach: visited states weigh nothing from the first step on in which the
+    feedback asks for more than so many times the action limit. Raises InputError on other words for `states`.
     """
     checks.choice("states", states, STATES)
     improved_starts = step_starts(initial_state, feedback.states)
@@ -67,11 +70,11 @@ def regression_targets(
     deviation = flatten_states(step_starts(initial_state, visited.state)) - flatten_states(improved_starts)
     limit = env.action_limit[None]
     reaction = jnp.einsum("tan,tn->ta", feedback.gains, deviation, precision="highest")
-    react = Samples(
-        observation=visited.observation,
-        target=jnp.clip(feedback.actions + reaction, -limit, limit),
-        weight=2 * (1 - improved_share) * feedback.action_hessian,
-    )
+    weight = 2 * (1 - improved_share) * feedback.action_hessian
+    if reach < math.inf:
+        is_lost = jnp.any(jnp.abs(feedback.actions + reaction) > reach * limit, axis=1)
+        weight = jnp.where((jnp.cumsum(is_lost) == 0)[:, None, None], weight, 0.0)
+    react = Samples(visited.observation, jnp.clip(feedback.actions + reaction, -limit, limit), weight)
     imitate = dataclasses.replace(imitate, weight=2 * improved_share * feedback.action_hessian)
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), react, imitate)
 

@@ -1,0 +1,187 @@
+"""The teacher: the best trajectory that is known from each of some initial states, kept from epoch to epoch.
+
+PODS improves what its own policy does. Where the system is unstable that teaches nothing at first: the policy falls
+over, and derivatives along a trajectory that has fallen do not say how to stay up. So trajectories are first searched
+for without the policy, by damped Riccati steps (`trajopt.levenberg_marquardt`), half of them from the guess of being
+at the goal all the time, half from random actions. Then the policy imitates them, on the states that it visits
+itself, by the feedback around them, while neighbours settle on one way of doing the task:
+
+1. each tries to follow the best trajectory of all and that of a random other, in closed loop,
+
+       a_t = clip(a'_t + K'_t (s_t - s'_t)),
+
+   and takes it over where that is better than its own;
+2. damped steps improve all of them.
+
+A visited state teaches only as long as the feedback stays within reach of the limits: from the first step on in which
+it asks for more than REACH times the action limit, the rest of the rollout has left the region in which it means
+anything, and weighs nothing.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from pods_jax.algorithms.pods.targets import regression_targets
+from pods_jax.envs.environment import Environment, State
+from pods_jax.improvement import trajectory_problem
+from pods_jax.policies.regression import Samples
+from pods_jax.rollouts import random_actions, replay
+from pods_jax.trajopt import LineSearchResult, Problem, around_guess, levenberg_marquardt, no_step, riccati
+from pods_jax.types import Key, LocalFeedback, Trajectory
+
+REACH = 2.0
+"""Of the action limit: what the feedback may ask for before a rollout counts as lost."""
+
+SEARCH_STEPS, IMITATION_STEPS = 4, 1
+"""Damped steps of each trajectory in an epoch of searching, and in one of imitation."""
+
+GROWTH = 10.0
+"""An environment is unstable at its goal if a deviation grows more than so many times in an episode."""
+
+
+@struct.dataclass
+class Teacher:
+    """Trajectories from k initial states, leaves (k, ...)."""
+
+    best: LineSearchResult  # of flattened states; as long as there are gaps, these are a guess
+    damping: jax.Array  # (k,) of the next step of each
+
+    @property
+    def is_whole(self) -> jax.Array:
+        """(k,) whether the actions lead to the states."""
+        return ~jnp.any(self.best.gaps != 0, axis=(1, 2))
+
+    @property
+    def value(self) -> jax.Array:
+        """(k,) the returns; -inf while there are gaps."""
+        return jnp.where(self.is_whole, -self.best.cost, -jnp.inf)
+
+
+def is_needed(env: Environment) -> bool:
+    """Whether deviations grow by themselves, at the goal that the environment names, GROWTH times in an episode.
+
+    By the largest eigenvalue of the derivative of a step, taken at the goal with the action zero.
+    """
+    if env.goal is None:
+        return False
+    zero = jnp.zeros_like(env.action_limit)
+    model = env.linearize(env.goal, zero, env.step(env.goal, zero))
+    size = env.state_size
+    by_state = model.product(jnp.eye(size, dtype=zero.dtype), jnp.zeros((env.action_size, size), zero.dtype))
+    radius = np.max(np.abs(np.linalg.eigvals(np.asarray(by_state, float))))
+    return bool(env.horizon * np.log(max(radius, 1.0)) > np.log(GROWTH))
+
+
+def begin(env: Environment, states: State, key: Key) -> Teacher:
+    """Guesses for initial states, leaves (k, ...), before anything is searched; the key is consumed."""
+    count = jax.tree.leaves(states)[0].shape[0]
+    actions = random_actions(env, key, count, held=False)
+    if env.goal is None:
+        return jax.vmap(partial(_begin, env, None))(states, actions, jnp.zeros(count, bool))
+    goal = ravel_pytree(env.goal)[0]
+    is_at_goal = jnp.arange(count) % 2 == 0
+    actions = jnp.where(is_at_goal[:, None, None], 0.0, actions)
+    return jax.vmap(partial(_begin, env, goal))(states, actions, is_at_goal)
+
+
+def _begin(
+    env: Environment, goal: jax.Array | None, state: State, actions: jax.Array, is_at_goal: jax.Array
+) -> Teacher:
+    problem, _ = trajectory_problem(env, state, replay(env, state, actions))
+    states = problem.states
+    if goal is not None:
+        states = jnp.where(is_at_goal, jnp.broadcast_to(goal, states.shape), states)
+    cost = jnp.sum(problem.weights * jax.vmap(problem.objective.cost)(states, actions))
+    begun = no_step(around_guess(problem, states), cost)
+    gaps = jnp.where(is_at_goal, jnp.asarray(begun.gaps), 0.0)  # what was simulated has gaps by rounding only
+    return Teacher(dataclasses.replace(begun, gaps=gaps), jnp.asarray(levenberg_marquardt.FIRST, cost.dtype))
+
+
+def search(env: Environment, states: State, teacher: Teacher, num_steps: int) -> Teacher:
+    """The teacher after damped steps of each of its trajectories; `best.num_trials` counts those of this call."""
+
+    def improve(state: State, teacher: Teacher) -> Teacher:
+        problem = _problem(env, state, teacher.best)
+
+        def advance(_: Any, teacher: Teacher) -> Teacher:
+            _, after = levenberg_marquardt.damped_step(problem, teacher.best, teacher.damping)
+            return Teacher(after, levenberg_marquardt.adapted(teacher.damping, after.step_size))
+
+        fresh = dataclasses.replace(teacher.best, num_trials=jnp.zeros_like(teacher.best.num_trials))
+        return jax.lax.fori_loop(0, num_steps, advance, Teacher(fresh, teacher.damping))
+
+    return jax.vmap(improve)(states, teacher)
+
+
+def feedback(env: Environment, states: State, teacher: Teacher) -> LocalFeedback:
+    """How to react near each trajectory, by an undamped Riccati pass; leaves (k, T, ...)."""
+
+    def react(state: State, best: LineSearchResult) -> LocalFeedback:
+        problem = _problem(env, state, best)
+        with jax.default_matmul_precision("highest"):
+            direction = riccati(dataclasses.replace(problem, gaps=None))
+        unravel = ravel_pytree(state)[1]
+        return LocalFeedback(best.actions, jax.vmap(unravel)(best.states), direction.gains, direction.action_hessian)
+
+    return jax.vmap(react)(states, teacher.best)
+
+
+def agree(env: Environment, states: State, teacher: Teacher, gains: jax.Array, key: Key) -> Teacher:
+    """The teacher after each has tried to follow the best trajectory and that of another; the key is consumed.
+
+    gains: (k, T, A, n) of the feedback around the trajectories.
+    """
+    count = teacher.damping.shape[0]
+    first = jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+    starts = jnp.concatenate([first[:, None], teacher.best.states[:, :-1]], axis=1)
+    found = teacher
+    for other in (jnp.full(count, jnp.argmax(teacher.value)), jax.random.permutation(key, count)):
+        best = jax.tree.map(lambda leaf, other=other: leaf[other], teacher.best)
+        tried = jax.vmap(partial(_follow, env))(states, best, starts[other], gains[other])
+        is_better = (-tried.cost > found.value) & teacher.is_whole[other]
+        taken = Teacher(tried, jnp.full_like(teacher.damping, levenberg_marquardt.FIRST))
+        found = jax.tree.map(
+            lambda new, old, is_better=is_better: jnp.where(
+                is_better.reshape((count,) + (1,) * (new.ndim - 1)), new, old
+            ),
+            taken,
+            found,
+        )
+    return found
+
+
+def imitation_targets(env: Environment, state: State, visited: Trajectory, taught: LocalFeedback) -> Samples:
+    """What the feedback around one trajectory of the teacher says on the visited states within REACH, and its own."""
+    return regression_targets(env, state, visited, taught, "visited", reach=REACH)
+
+
+def _problem(env: Environment, state: State, best: LineSearchResult) -> Problem:
+    """The problem of improving a stored trajectory."""
+    unravel = ravel_pytree(state)[1]
+    nothing = jnp.zeros(best.actions.shape[0], best.actions.dtype)
+    trajectory = Trajectory(nothing, best.actions, nothing, jax.vmap(unravel)(best.states))
+    return dataclasses.replace(trajectory_problem(env, state, trajectory)[0], gaps=best.gaps)
+
+
+def _follow(
+    env: Environment, state: State, best: LineSearchResult, starts: jax.Array, gains: jax.Array
+) -> LineSearchResult:
+    """Where the feedback around a trajectory, whose steps began in `starts` (T, n), leads from another state."""
+    problem = _problem(env, state, best)
+
+    def advance(vector: jax.Array, inputs: Any) -> Any:
+        action, start, gain, weight = inputs
+        reaction = jnp.matmul(gain, vector - start, precision="highest")
+        action = jnp.clip(action + reaction, -problem.limit, problem.limit)
+        vector = problem.dynamics(vector, action)
+        return vector, (action, vector, weight * problem.objective.cost(vector, action))
+
+    actions, states, costs = jax.lax.scan(advance, problem.state, (best.actions, starts, gains, problem.weights))[1]
+    return dataclasses.replace(best, actions=actions, states=states, cost=jnp.sum(costs), gaps=jnp.zeros_like(states))
