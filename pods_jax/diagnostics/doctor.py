@@ -21,6 +21,14 @@ from pods_jax.storage import manifest
 PROBE = ((jnp.float32, 40_000), (jnp.float64, 20_001))
 """Types and numbers of rows at which jax 0.10.2 computes wrong numbers on the CPU (jax#39103)."""
 
+ORDERS = {"cartpole": 1, "acrobot": 4, "pendubot": 4, "quadrotor": 1, "quadrotor_payload": 1, "hopper_slip": 1}
+"""By what power of the time step motions converge, where not by 2, as BDF2: semi-implicit Euler, Runge-Kutta."""
+
+RUNGE_KUTTA_COARSEST = 2
+"""The first refinement for order four, whose errors are soon lost in rounding."""
+
+HOVERING = ("quadrotor", "quadrotor_payload")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -105,20 +113,27 @@ def environment(name: str, task: str | None) -> list[Finding]:
     with jax.enable_x64(True):
         env = envs.make(name, task)
         error = probes.derivative_error(env)
-        order = probes.order_of_convergence(name, task)
+        expected = ORDERS.get(name, 2)
+        order = probes.order_of_convergence(name, task, *([RUNGE_KUTTA_COARSEST] if expected == 4 else []))
         smallest, condition = probes.conditioning(env)
         return [
             Finding("derivative", error < 1e-5, f"differs by {error:.1e} from finite differences"),
-            Finding("order", 1.8 < order < 2.2, f"of convergence {order:.2f}, where BDF2 has 2"),
+            Finding(
+                "order",
+                abs(order - expected) < expected / 10,
+                f"of convergence {order:.2f}, where its integrator has {expected}",
+            ),
             energy(env),
             Finding("Gauss-Newton", smallest > 0, f"smallest eigenvalue {smallest:.1e}, condition {condition:.1e}"),
         ]
 
 
 def energy(env: Environment) -> Finding:
-    """Whether the energy of the free motion does not grow; left out where the environment gives none."""
+    """Whether the energy of the free motion does not grow; left out where there is none, or no free motion."""
     if env.functions.energy is None:
         return Finding("energy", True, f"left out: {env.name} gives none")
+    if env.name in HOVERING:
+        return Finding("energy", True, "left out: without actions its rotors push as for hovering")
     drift = probes.energy_drift(env)
     return Finding("energy", drift < 0.01, f"of the free motion changes by {100 * drift:.2f} %")
 

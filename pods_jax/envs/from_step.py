@@ -4,7 +4,7 @@
 
 Derivatives are those of the step itself, by forward mode. What PODS cannot do without is tried once, on one state,
 before anything is trained: that the functions are pure, that the step returns what it was given, that it can be
-differentiated, and that actions have an effect.
+differentiated, through a whole episode, and that actions have an effect.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,9 @@ from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.envs.environment import Environment, Functions, State, finite_step_error
 from pods_jax.types import Key
 
-EFFECT_STEPS = 3
-"""After so many steps an action must have had an effect; the first may change a velocity only."""
+WILD_STEPS, CALM = 3, 0.1
+"""A step is tried under actions of the full range for so many steps, and then of this share of it, since a whole
+episode of the former says little of what a policy does."""
 
 
 def from_step(
@@ -195,30 +196,49 @@ def check_text(name: str, value: Any) -> None:
 
 
 def check_derivative(env: Environment) -> None:
-    """Takes the derivative of a few steps in a random direction; raises InputError if there is none to go by."""
-    keys = jax.random.split(jax.random.key(1), 3)
-    state = env.reset(keys[0])
-    action, change = (
-        jax.random.uniform(key, env.action_limit.shape, env.action_limit.dtype, -1.0, 1.0) * env.action_limit
-        for key in keys[1:]
-    )
-
-    def play(action):
-        return jax.lax.scan(lambda state, _: (env.step(state, action), None), state, length=EFFECT_STEPS)[0]
-
+    """Differentiates each step of a whole rollout in a random direction; raises InputError if that leads nowhere."""
     try:
-        after, changed = jax.jit(partial(jax.jvp, play))((action,), (change,))
+        ends, changes = jax.jit(_differentiated)(env, jax.random.key(1))
     except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
         raise InputError(f"step has no derivative by forward mode: {str(error).splitlines()[0]}") from error
-    for what, tree in (("state", after), ("the derivative of state", changed)):
+    bad = []
+    for what, tree in (("state", ends), ("the derivative of state", changes)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            if not np.all(np.isfinite(leaf)):
-                raise InputError(
-                    f"{what}{jax.tree_util.keystr(path)} is not finite after {EFFECT_STEPS} steps from a random "
-                    "state: look for a square root or a norm at zero, or for a time step that is too long"
-                )
-    if not any(np.any(leaf) for leaf in jax.tree.leaves(changed)):
+            finite = np.isfinite(np.asarray(leaf)).reshape(env.horizon, -1).all(axis=1)
+            bad += [] if finite.all() else [(int(np.argmin(finite)) + 1, what + jax.tree_util.keystr(path))]
+    if bad:
+        number, leaf_name = min(bad, key=lambda found: found[0])
         raise InputError(
-            f"the derivative of step by the action is zero, also after {EFFECT_STEPS} steps, so that nothing can be "
+            f"{leaf_name} is not finite after step {number} of {env.horizon} from a random state: look for a square "
+            "root or a norm at zero, or for a time step that is too long"
+        )
+    if not any(np.any(leaf) for leaf in jax.tree.leaves(changes)):
+        raise InputError(
+            f"the derivative of step by the action is zero in all of {env.horizon} steps, so that nothing can be "
             "learned: look for a rounding, an integer, a stop_gradient or a contact that is not closed"
         )
+
+
+def _differentiated(env: Environment, key: Key) -> tuple[State, State]:
+    """The states of a rollout and how they change with the actions, leaves (T, ...), in one program.
+
+    The change of a state is scaled down to length one wherever it is longer before it goes into the next step: what
+    is looked at are derivatives of single steps, not their product, which may be large in any unstable system.
+    """
+    key_reset, key_action, key_change = jax.random.split(key, 3)
+    limit, shape = env.action_limit, (env.horizon, env.action_size)
+    actions, changes = (
+        jax.random.uniform(key, shape, limit.dtype, -1.0, 1.0) * limit[None] for key in (key_action, key_change)
+    )
+    calm = jnp.where(jnp.arange(env.horizon) < WILD_STEPS, 1.0, CALM).astype(limit.dtype)
+    start = env.reset(key_reset)
+
+    def advance(carry: tuple[State, State], given: tuple[jax.Array, jax.Array]) -> Any:
+        (state, before), (action, change) = carry, given
+        after, changed = jax.jvp(env.step, (state, action), (before, change))
+        longest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=1.0) for leaf in jax.tree.leaves(changed)]))
+        return (after, jax.tree.map(lambda leaf: leaf / longest, changed)), (after, changed)
+
+    still = jax.tree.map(jnp.zeros_like, start)
+    found: tuple[State, State] = jax.lax.scan(advance, (start, still), (calm[:, None] * actions, changes))[1]
+    return found

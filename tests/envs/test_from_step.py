@@ -125,6 +125,13 @@ def by_callback(state, action):
     return jax.pure_callback(lambda state, action: state, shapes, state, action)
 
 
+def with_norm_at_rest(state, action):
+    """A wall, at which the point comes to rest after a while; the norm of its velocity then has no derivative."""
+    velocity = jnp.where(state["position"] > 0.5, state["velocity"] + TIME_STEP * (action[0] - 30.0), 0.0)
+    speed = jnp.sqrt(jnp.sum(velocity**2))
+    return {"position": state["position"] + TIME_STEP * velocity, "velocity": velocity - 0.01 * speed}
+
+
 def with_norm_at_zero(state, action):
     after = step(state, action)
     return after | {"position": after["position"] + jnp.linalg.norm(0.0 * action)}
@@ -184,14 +191,21 @@ def with_norm_at_zero(state, action):
             "step cannot be traced by JAX: Attempted boolean conversion of traced array",
         ),
         ({"step": by_callback}, "step has no derivative by forward mode: .*callbacks do not support JVP"),
-        ({"step": with_norm_at_zero}, r"the derivative of state\['position'\] is not finite after 3 steps"),
+        ({"step": with_norm_at_zero}, r"the derivative of state\['position'\] is not finite after step 1 of 20"),
+        (
+            {
+                "step": with_norm_at_rest,
+                "reset": lambda key: reset(key) | {"position": jnp.asarray(2.0), "velocity": jnp.zeros(())},
+            },
+            r"the derivative of state\['velocity'\] is not finite after step [3-9] of 20",
+        ),
         (
             {"step": lambda state, action: jax.tree.map(lambda leaf: leaf / 0, step(state, action))},
-            r"state\['position'\] is not finite after 3 steps",
+            r"state\['position'\] is not finite after step 1 of 20",
         ),
         (
             {"step": lambda state, action: step(state, jnp.round(action))},
-            "the derivative of step by the action is zero, also after 3 steps",
+            "the derivative of step by the action is zero in all of 20 steps",
         ),
     ],
 )
