@@ -26,6 +26,10 @@ TASKS = ("balance", "swing_up")
 OBSERVED_VELOCITY = 0.3
 """Angular velocities are observed times this [s/rad], which brings them to the size of the other components."""
 
+INERTIA_1 = 0.031887199591513114 - 0.5234602302310271 * 0.2**2
+INERTIA_2 = 0.05086984812807257 - 0.6255677234174437 * 0.25569305436052964**2
+"""[kg m^2] RealAIGym gives inertias about the joints above, which mass and centre bound from below."""
+
 
 @dataclass(frozen=True)
 class Settings(RobotSettings):
@@ -41,8 +45,8 @@ class Settings(RobotSettings):
     length_2: float = setting(0.3, "of the lower link", unit="m", above=0.0)
     centre_1: float = setting(0.2, "of mass of the upper link, from the shoulder", unit="m", above=0.0)
     centre_2: float = setting(0.25569305436052964, "of mass of the lower link, from the elbow", unit="m", above=0.0)
-    inertia_1: float = setting(0.031887199591513114, "of the upper link about the shoulder", unit="kg m^2", above=0.0)
-    inertia_2: float = setting(0.05086984812807257, "of the lower link about the elbow", unit="kg m^2", above=0.0)
+    inertia_1: float = setting(INERTIA_1, "of the upper link about its centre of mass", unit="kg m^2", at_least=0.0)
+    inertia_2: float = setting(INERTIA_2, "of the lower link about its centre of mass", unit="kg m^2", at_least=0.0)
     gravity: float = setting(9.81, "acceleration", unit="m/s^2", at_least=0.0)
     initial_angle: float = setting(0.05, "largest of each joint at the start, from rest", unit="rad", at_least=0.0)
     initial_velocity: float = setting(0.1, "largest of each joint at the start", unit="rad/s", at_least=0.0)
@@ -61,7 +65,7 @@ class TwoLinks:
     mass: jax.Array  # (2,) [kg]
     length: jax.Array  # (2,) [m]
     centre: jax.Array  # (2,) [m], of mass, from the joint above
-    inertia: jax.Array  # (2,) [kg m^2], about the joint above
+    inertia: jax.Array  # (2,) [kg m^2], about the centres of mass
     gravity: jax.Array  # () [m/s^2]
     motor: jax.Array  # (2,) the share of the motor's torque in each joint: (0, 1) acrobot, (1, 0) pendubot
     rest: jax.Array  # (2,) [rad], around which initial angles are drawn
@@ -112,8 +116,9 @@ def goal(links: TwoLinks) -> State:
 def mass_matrix(links: TwoLinks, angle: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """M11, M12 = M21 and M22 [kg m^2] of the mass matrix at the angles (2,)."""
     coupling = links.mass[1] * links.length[0] * links.centre[1] * jnp.cos(angle[1])
-    whole = links.inertia[0] + links.inertia[1] + links.mass[1] * links.length[0] ** 2 + 2 * coupling
-    return whole, links.inertia[1] + coupling, links.inertia[1]
+    upper, lower = links.inertia + links.mass * links.centre**2  # about the joint above
+    whole = upper + lower + links.mass[1] * links.length[0] ** 2 + 2 * coupling
+    return whole, lower + coupling, lower
 
 
 def acceleration(links: TwoLinks, state: State, torque: jax.Array) -> jax.Array:

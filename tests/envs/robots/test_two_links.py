@@ -76,18 +76,17 @@ def test_a_step_is_that_of_realaigym():
 
 
 def test_accelerations_follow_from_the_lagrangian(env):
-    """d/dt dL/dq' - dL/dq = B u, with the kinetic energy of rigid links about their joints."""
+    """d/dt dL/dq' - dL/dq = B u, with the kinetic energy of two rigid links."""
     links = env.parameters
 
     def lagrangian(angle, velocity):
         m, g, centre = links.mass, links.gravity, links.centre
-        about_centre = links.inertia - m * centre**2
         whole = jnp.stack([angle[0], angle[0] + angle[1]])
         rates = jnp.stack([velocity[0], velocity[0] + velocity[1]])
         elbow = links.length[0] * rates[0] * jnp.stack([jnp.cos(whole[0]), jnp.sin(whole[0])])
         first = centre[0] * rates[0] * jnp.stack([jnp.cos(whole[0]), jnp.sin(whole[0])])
         second = elbow + centre[1] * rates[1] * jnp.stack([jnp.cos(whole[1]), jnp.sin(whole[1])])
-        kinetic = jnp.sum(m * jnp.stack([first @ first, second @ second]) + about_centre * rates**2) / 2
+        kinetic = jnp.sum(m * jnp.stack([first @ first, second @ second]) + links.inertia * rates**2) / 2
         height_1 = -centre[0] * jnp.cos(whole[0])
         height_2 = -links.length[0] * jnp.cos(whole[0]) - centre[1] * jnp.cos(whole[1])
         return kinetic - g * (m[0] * height_1 + m[1] * height_2)
