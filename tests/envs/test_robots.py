@@ -95,7 +95,7 @@ def test_the_goal_costs_nothing_and_is_left_by_running_only(env):
     if env.name == "hopper_slip":
         assert env.measure(after)["x"] > 0.015
     else:
-        assert_close(after, goal, tolerance=1e-8)  # the square of the length of a cable has 1e-9 added
+        assert_close(after, goal, tolerance=1e-7)  # the square of the length of a cable has 1e-9 added
     assert all(np.isfinite(value) for value in env.measure(goal).values())
 
 
