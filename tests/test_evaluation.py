@@ -5,7 +5,8 @@ import pytest
 
 from pods_jax import InputError, algorithms, envs, evaluate, evaluation, replay
 from pods_jax.improvement import optimize
-from pods_jax.rollouts import rollout
+from pods_jax.rollouts import random_actions, rollout
+from tests.unstable import make_unstable
 
 HORIZON, NUM_ROLLOUTS = 8, 6
 NAMES = {
@@ -246,3 +247,44 @@ def test_former_names_and_other_sets_are_refused(env, heldout):
 def test_numpy_integers_are_integers(env):
     counted = evaluate(env, policy(0.0), num_rollouts=np.int64(4), seed=np.int64(0))
     assert counted == evaluate(env, policy(0.0), num_rollouts=4, seed=0)
+
+
+def test_restarts_only_raise_the_optimum_and_say_by_how_much(env, heldout):
+    one, two = (evaluation.make_heldout_set(env, NUM_ROLLOUTS, num_restarts=count) for count in (1, 2))
+    assert np.all(one.optimum >= heldout.optimum)
+    assert np.all(two.optimum >= one.optimum)
+    gained = (np.mean(two.optimum) - np.mean(one.optimum)) / abs(np.mean(two.optimum))
+    np.testing.assert_allclose(two.last_gain, gained, atol=1e-6)
+    metrics = evaluate(env, policy(0.0), heldout=two)
+    np.testing.assert_allclose(metrics["optimum_last_gain"], two.last_gain)
+    assert "optimum_last_gain" not in evaluate(env, policy(0.0), heldout=heldout)
+
+
+def test_restarts_are_the_same_at_every_call_and_others_for_another_seed(env):
+    sets = [evaluation.make_heldout_set(env, 2, seed=seed, num_restarts=1) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(sets[0].optimum, sets[1].optimum)
+    assert np.any(sets[0].optimum != sets[2].optimum)
+
+
+def test_a_negative_number_of_restarts_is_refused(env):
+    with pytest.raises(InputError, match="num_restarts = -1"):
+        evaluate(env, policy(0.0), num_rollouts=2, num_restarts=-1)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_random_actions_are_within_the_limits_and_held_if_wanted(env, held):
+    actions = np.asarray(random_actions(env, jax.random.key(0), 40, held))
+    assert actions.shape == (40, HORIZON, 1)
+    assert np.all(np.abs(actions) <= float(env.action_limit[0]))
+    assert 0.2 < np.std(actions) / float(env.action_limit[0]) < 0.4
+    changes = np.count_nonzero(np.diff(actions[:, :, 0], axis=1), axis=1)
+    assert np.all(changes == (5 if held else HORIZON - 1))
+
+
+def test_where_the_goal_is_unstable_the_optimum_is_found_from_the_guess_of_being_there():
+    env = make_unstable(30)
+    optimum = evaluation.make_heldout_set(env, 4).optimum
+    zero = jnp.zeros((4, 30, 1))
+    alone = evaluation.optima(env, evaluation.heldout_states(env, 4), zero)
+    assert np.all(optimum >= alone)
+    assert np.mean(optimum) > np.mean(alone) / 10  # both are negative

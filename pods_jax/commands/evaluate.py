@@ -1,10 +1,13 @@
 """Evaluates the policy of a training run; the last line of the output is one JSON object.
 
 python scripts/evaluate.py --workdir=runs/pendulum_2d_stop
+python scripts/evaluate.py --workdir=runs/pendulum_2d_stop --num_restarts=8
 """
 
+import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from absl import flags
 
@@ -21,8 +24,21 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
 
+    num_restarts = flags.DEFINE_integer(
+        "num_restarts",
+        0,
+        "Further searches for the best actions, from random ones.",
+        lower_bound=0,
+        flag_values=values,
+    )
+
     def command() -> None:
-        experiment.evaluate(workdir.value, checkpoint=checkpoint.value, evaluator=evaluator)
+        measure = evaluator
+        if num_restarts.value:
+            measure = dataclasses.replace(
+                evaluator, prepare=partial(evaluator.prepare, num_restarts=num_restarts.value)
+            )
+        experiment.evaluate(workdir.value, checkpoint=checkpoint.value, evaluator=measure)
 
     return command_line.run(command, values, argv, about=str(__doc__))
 

@@ -20,15 +20,22 @@ Measure = Callable[[Environment, Policy, Any], dict[str, float]]
 
 
 def prepare_heldout_set(
-    configuration: Configuration, console: Console, make: Callable[..., HeldOutSet] = make_heldout_set
+    configuration: Configuration,
+    console: Console,
+    make: Callable[..., HeldOutSet] = make_heldout_set,
+    num_restarts: int = 0,
 ) -> HeldOutSet:
     """The held-out set with its optima, which an earlier run of the same kind may have left.
 
-    make: (environment, number of rollouts, search=...) -> the set, where none was left.
+    make: (environment, number of rollouts, search=...) -> the set, where none was left. num_restarts: as for
+    `make_heldout_set`; such a set is neither kept nor looked for.
     """
     env, count = configuration.algorithm.env, configuration.num_test_rollouts
     if not configuration.search_optimum:
         return make(env, count, search=False)
+    if num_restarts:
+        console.print(f"searching the best actions for {count} unseen initial states, {num_restarts} times more ...")
+        return make(env, count, search=True, num_restarts=num_restarts)
     path = optimum_cache.path_of(configuration.fields["env"], count)
     known = path and optimum_cache.read(path, count)
     if known is not None:

@@ -48,6 +48,9 @@ from pods_jax.types import Key, Metrics, Policy
 HALVED_AFTER = 10.0
 """Epochs after which the learning rate has fallen to half of what it was."""
 
+IMITATION_RATE = 0.3
+"""Of the learning rate, what imitation takes: it has many steps, and unstable systems ask for exact actions."""
+
 
 @struct.dataclass
 class TrainState:
@@ -143,7 +146,7 @@ class Pods(PolicyLearning):
         healthy = state.teacher.is_whole & jax.vmap(is_finite)((visited.reward, taught.gains))
         samples = flatten_samples(samples, healthy)
         learner = standardize_first(state.learner, samples) if self.config.regression.standardize else state.learner
-        learner, losses = fit(model.apply, learner, samples, self.steps, key_fit)
+        learner, losses = fit(model.apply, learner, samples, self.imitation_steps, key_fit)
         agreed = teacher.agree(env, starts, state.teacher, taught.gains, key_agree)
         after = teacher.search(env, starts, agreed, teacher.IMITATION_STEPS)
         returns = self.returns(learner.average, starts)
@@ -200,14 +203,20 @@ class Pods(PolicyLearning):
     @property
     def steps(self) -> GradientSteps:
         """The gradient steps of an epoch."""
-        regression, rate = self.config.regression, self.config.optimizer.learning_rate
+        return self._gradient_steps(self.config.regression.gradient_steps, self.config.optimizer.learning_rate)
 
-        def learning_rate(num_steps: jax.Array) -> jax.Array:
-            return decayed_rate(rate, num_steps / regression.gradient_steps, HALVED_AFTER)
+    @property
+    def imitation_steps(self) -> GradientSteps:
+        """The gradient steps of an epoch of imitation."""
+        rate = IMITATION_RATE * self.config.optimizer.learning_rate
+        return self._gradient_steps(self.config.teacher.gradient_steps, rate)
 
-        return GradientSteps(
-            self.optimizer, learning_rate, regression.gradient_steps, regression.minibatch_size, self.env.horizon
-        )
+    def _gradient_steps(self, num_steps: int, rate: float) -> GradientSteps:
+        def learning_rate(steps_so_far: jax.Array) -> jax.Array:
+            return decayed_rate(rate, steps_so_far / num_steps, HALVED_AFTER)
+
+        size = self.config.regression.minibatch_size
+        return GradientSteps(self.optimizer, learning_rate, num_steps, size, self.env.horizon)
 
     @property
     def gradient_rollouts(self) -> int:

@@ -19,7 +19,7 @@ SMALL = {
     "guard": {"size": COUNT},
     "hidden_sizes": (16,),
     "regression": {"gradient_steps": 20, "minibatch_size": 64},
-    "teacher": {"search_epochs": 3, "imitation_epochs": 12},
+    "teacher": {"search_epochs": 3, "imitation_epochs": 12, "gradient_steps": 60},
 }
 
 
