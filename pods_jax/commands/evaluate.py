@@ -13,7 +13,7 @@ from absl import flags
 
 from pods_jax.commands import command_line
 from pods_jax.runs import experiment
-from pods_jax.runs.evaluator import HELD_OUT, Evaluator
+from pods_jax.runs.evaluator import HELD_OUT, Evaluator, prepare_heldout_set
 
 
 def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
@@ -23,7 +23,6 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
-
     num_restarts = flags.DEFINE_integer(
         "num_restarts",
         0,
@@ -36,7 +35,7 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
         measure = evaluator
         if num_restarts.value:
             measure = dataclasses.replace(
-                evaluator, prepare=partial(evaluator.prepare, num_restarts=num_restarts.value)
+                evaluator, prepare=partial(prepare_heldout_set, num_restarts=num_restarts.value)
             )
         experiment.evaluate(workdir.value, checkpoint=checkpoint.value, evaluator=measure)
 

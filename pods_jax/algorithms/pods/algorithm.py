@@ -72,10 +72,11 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     later = (Phase("fine-tuning", config.fine_tune_after, pods.fine_tune),) if config.fine_tune_after else ()
     if not config.teacher.num_epochs:
         return Algorithm("pods", env, config, pods.init, pods.update, pods.policy, later)
-    imitation = Phase("imitation", config.teacher.search_epochs, pods.imitate)
-    training = Phase("training", config.teacher.num_epochs, pods.update)
+    phases = [Phase("imitation", config.teacher.search_epochs, pods.imitate)]
+    if config.fine_tune_after != config.teacher.num_epochs:
+        phases.append(Phase("training", config.teacher.num_epochs, pods.update))
     return Algorithm(
-        "pods", env, config, pods.init, pods.search, pods.policy, (imitation, training, *later), first_phase="search"
+        "pods", env, config, pods.init, pods.search, pods.policy, (*phases, *later), first_phase="search"
     )
 
 
@@ -155,16 +156,20 @@ class Pods(PolicyLearning):
         return dataclasses.replace(self.next_state(state, kept, key), teacher=after), metrics
 
     def fine_tune(self, state: TrainState) -> tuple[TrainState, Metrics]:
-        """One epoch in which nothing is improved but the policy, by the gradient of its return (Eq. 3)."""
+        """One epoch in which nothing is improved but the policy, by the gradient of its return (Eq. 3).
+
+        The first starts from the best policy so far.
+        """
         env, model, num_rollouts = self.env, self.model, self.gradient_rollouts
         key, key_states, key_steps = jax.random.split(state.key, 3)
         starts = self.initial_states(state, key_states)
-        visited = rollout_batch(env, model.policy(state.learner.average), starts)
-        healthy = jax.vmap(partial(is_solved, env))(starts, visited.action, visited.state)
-        healthy &= jnp.all(jnp.isfinite(visited.reward), axis=1)
-        fresh = init_learner(self.optimizer, state.learner.average, state.learner.num_steps)
+        steps_so_far = state.epoch * self.steps.num_steps  # as if all epochs had been like these
+        fresh = init_learner(self.optimizer, state.params, steps_so_far)
         is_first = state.epoch == self.config.fine_tune_after
         learner = jax.tree.map(lambda new, old: jnp.where(is_first, new, old), fresh, state.learner)
+        visited = rollout_batch(env, model.policy(learner.average), starts)
+        healthy = jax.vmap(partial(is_solved, env))(starts, visited.action, visited.state)
+        healthy &= jnp.all(jnp.isfinite(visited.reward), axis=1)
         learner, losses = descend_mean_cost(model, learner, self.steps, num_rollouts, key_steps)
         returns = self.returns(learner.average, starts)
         kept = guard(

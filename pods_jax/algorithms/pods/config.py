@@ -137,10 +137,10 @@ def _resolve_teacher(config: Config, env: Environment) -> Teacher:
             "algorithm.guard.size", 0, "must be at least 1 with a teacher, whose trajectories start in these states"
         )
     teacher = dataclasses.replace(config.teacher, use=use)
-    if teacher.num_epochs and 0 < config.fine_tune_after <= teacher.num_epochs:
+    if 0 < config.fine_tune_after < teacher.num_epochs:
         raise InputError(
             "algorithm.fine_tune_after",
             config.fine_tune_after,
-            f"must be greater than the {teacher.num_epochs} epochs with a teacher, or 0",
+            f"must be at least {teacher.num_epochs}, the epochs with a teacher, or 0",
         )
     return teacher

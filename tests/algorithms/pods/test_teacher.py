@@ -110,6 +110,8 @@ def test_the_phases_follow_each_other():
         ("training", 15),
         ("fine-tuning", 20),
     ]
+    at_once = algorithms.make("pods", make_unstable(HORIZON), fine_tune_after=15, **SMALL)
+    assert [phase.name for phase in at_once.phases] == ["search", "imitation", "fine-tuning"]
     never = algorithms.make("pods", make_unstable(HORIZON), **SMALL | {"teacher": {"use": "never"}})
     assert [phase.name for phase in never.phases] == ["training"]
     assert never.init(jax.random.key(0)).teacher == ()
@@ -134,7 +136,7 @@ def test_it_is_why_an_unstable_system_is_balanced(env):
     ("settings", "message"),
     [
         ({"guard": {"size": 0}, "teacher": {"use": "always"}}, r"guard\.size = 0: must be at least 1 with a teacher"),
-        ({"fine_tune_after": 15}, r"fine_tune_after = 15: must be greater than the 15 epochs with a teacher"),
+        ({"fine_tune_after": 14}, r"fine_tune_after = 14: must be at least 15, the epochs with a teacher"),
         ({"teacher": {"use": "sometimes"}}, r"teacher\.use = 'sometimes': must be one of auto, always, never"),
         ({"teacher": {"search_epochs": 0}}, r"teacher\.search_epochs = 0: must be a whole number, at least 1"),
     ],
