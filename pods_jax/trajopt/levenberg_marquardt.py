@@ -24,6 +24,9 @@ FIRST, LEAST, MOST = 1e-2, 1e-6, 1e4
 CHANGE = 10.0
 """Factor by which the damping rises or falls."""
 
+MAX_HALVINGS = 4
+"""Of a step; where that is not enough, the next one is damped more."""
+
 SHORT, LONG = 0.25, 0.5
 """Step sizes up to SHORT raise the damping, from LONG on they lower it."""
 
@@ -44,7 +47,7 @@ def damped_step(problem: Problem, best: LineSearchResult, damping: jax.Array) ->
     scale = jnp.abs(best.cost) / best.actions.shape[0] / problem.limit**2
     with jax.default_matmul_precision("highest"):
         direction = riccati(here, damping * scale)
-        after = line_search(here, direction, best.cost)
+        after = line_search(here, direction, best.cost, MAX_HALVINGS)
     return direction, dataclasses.replace(after, num_trials=best.num_trials + after.num_trials)
 
 

@@ -30,7 +30,9 @@ class LineSearchResult:
     gaps: jax.Array | None = None  # (T, n) that are left of those of the problem, if it has any
 
 
-def line_search(problem: Problem, direction: Direction, cost: jax.Array) -> LineSearchResult:
+def line_search(
+    problem: Problem, direction: Direction, cost: jax.Array, max_halvings: int = MAX_HALVINGS
+) -> LineSearchResult:
     """Backtracks along `direction` from the present `cost` of the problem's own actions."""
 
     def unfinished(carry):
@@ -38,7 +40,7 @@ def line_search(problem: Problem, direction: Direction, cost: jax.Array) -> Line
         worth = -direction.slope * trial_size > jnp.finfo(cost.dtype).eps * jnp.abs(cost)  # False for NaN
         if problem.gaps is not None:
             worth |= jnp.any(problem.gaps != 0)
-        return worth & (best.step_size == 0) & (trial_size >= 0.5**MAX_HALVINGS)
+        return worth & (best.step_size == 0) & (trial_size >= 0.5**max_halvings)
 
     def halve(carry):
         best, trial_size = carry

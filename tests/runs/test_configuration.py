@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from configs import pods as pods_config
+from configs import robot as robot_config
+from pods_jax import envs
 from pods_jax.checks import InputError
 from pods_jax.runs.configuration import check, default_config, differences
+from tests.tiers import slow_but
 
+PAYLOADS = ("pendulum_2d", "pendulum_3d", "double_pendulum_3d", "payload_2d", "rope_3d", "cloth_3d")
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
@@ -209,3 +213,22 @@ def test_a_slower_algorithm_differs_in_its_learning_rate_only():
     config = checked.algorithm.config
     optimizer = dataclasses.replace(config.optimizer, learning_rate=config.optimizer.learning_rate / 4)
     assert slower.config == dataclasses.replace(config, optimizer=optimizer)
+
+
+ROBOTS = [f"{name}/{task}" for name in envs.names() if name not in PAYLOADS for task in envs.tasks(name)]
+
+
+@pytest.mark.parametrize("robot", slow_but(ROBOTS, "acrobot/balance", "hopper_slip/run"))
+def test_one_configuration_serves_every_robot(robot):
+    """With the episode that belongs to the robot; only those that are unstable at their goal get a teacher."""
+    name, task = robot.split("/")
+    configuration = check(robot_config.get_config(robot).to_dict())
+    env = configuration.algorithm.env
+    assert (env.name, env.task, env.horizon) == (name, task, envs.settings(name)["horizon"])
+    names = [phase.name for phase in configuration.algorithm.phases]
+    assert ("imitation" in names) == (name in ("cartpole", "acrobot", "pendubot"))
+    assert names[-1] == "fine-tuning"
+
+
+def test_the_first_task_is_taken_where_none_is_named():
+    assert robot_config.get_config("quadrotor").env.task == "hover"

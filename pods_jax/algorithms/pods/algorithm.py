@@ -140,10 +140,11 @@ class Pods(PolicyLearning):
     def imitate(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch in which the policy imitates the teacher, on the states that it visits itself."""
         env, model, starts = self.env, self.model, state.guard_states
-        key, key_fit, key_agree = jax.random.split(state.key, 3)
+        key, key_noise, key_fit, key_agree = jax.random.split(state.key, 4)
         taught = teacher.feedback(env, starts, state.teacher)
         visited = rollout_batch(env, model.policy(state.learner.average), starts)
-        samples = jax.vmap(partial(teacher.imitation_targets, env))(starts, visited, taught)
+        keys = jax.random.split(key_noise, self.config.guard.size)
+        samples = jax.vmap(partial(teacher.imitation_targets, env))(starts, visited, taught, keys)
         healthy = state.teacher.is_whole & jax.vmap(is_finite)((visited.reward, taught.gains))
         samples = flatten_samples(samples, healthy)
         learner = standardize_first(state.learner, samples) if self.config.regression.standardize else state.learner
@@ -163,8 +164,7 @@ class Pods(PolicyLearning):
         env, model, num_rollouts = self.env, self.model, self.gradient_rollouts
         key, key_states, key_steps = jax.random.split(state.key, 3)
         starts = self.initial_states(state, key_states)
-        steps_so_far = state.epoch * self.steps.num_steps  # as if all epochs had been like these
-        fresh = init_learner(self.optimizer, state.params, steps_so_far)
+        fresh = init_learner(self.optimizer, state.params, state.learner.num_steps)
         is_first = state.epoch == self.config.fine_tune_after
         learner = jax.tree.map(lambda new, old: jnp.where(is_first, new, old), fresh, state.learner)
         visited = rollout_batch(env, model.policy(learner.average), starts)

@@ -48,14 +48,12 @@ def regression_targets(
     feedback: LocalFeedback,
     states: str,
     improved_share: float | jax.Array = IMPROVED_SHARE,
-    reach: float = math.inf,
 ) -> Samples:
     """The samples of one rollout: T on the "improved" states, 2 T on the "visited" states and these.
 
     visited: what the policy did from `initial_state`. feedback: the improved trajectory and how to react near it.
     states: on which the policy is to imitate it. improved_share: in [0, 1], what share of the weight goes to the
-    improved states, beside the visited ones. reach: visited states weigh nothing from the first step on in which the
-    feedback asks for more than so many times the action limit. Raises InputError on other words for `states`.
+    improved states, beside the visited ones. Raises InputError on other words for `states`.
     """
     checks.choice("states", states, STATES)
     improved_starts = step_starts(initial_state, feedback.states)
@@ -67,16 +65,33 @@ def regression_targets(
     )
     if states == "improved":
         return imitate
-    deviation = flatten_states(step_starts(initial_state, visited.state)) - flatten_states(improved_starts)
-    limit = env.action_limit[None]
-    reaction = jnp.einsum("tan,tn->ta", feedback.gains, deviation, precision="highest")
-    weight = 2 * (1 - improved_share) * feedback.action_hessian
-    if reach < math.inf:
-        is_lost = jnp.any(jnp.abs(feedback.actions + reaction) > reach * limit, axis=1)
-        weight = jnp.where((jnp.cumsum(is_lost) == 0)[:, None, None], weight, 0.0)
-    react = Samples(visited.observation, jnp.clip(feedback.actions + reaction, -limit, limit), weight)
-    imitate = dataclasses.replace(imitate, weight=2 * improved_share * feedback.action_hessian)
+    react = reaction_targets(env, initial_state, visited, feedback)
+    shares = 2 * (1 - improved_share), 2 * improved_share
+    react, imitate = (
+        dataclasses.replace(samples, weight=share * feedback.action_hessian)
+        for samples, share in zip((react, imitate), shares, strict=True)
+    )
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), react, imitate)
+
+
+def reaction_targets(
+    env: Environment, initial_state: State, visited: Trajectory, feedback: LocalFeedback, reach: float = math.inf
+) -> Samples:
+    """The T samples of what local feedback would do in the states that a trajectory visits, weighted by its Hessian.
+
+    reach: they weigh nothing from the first step on in which the feedback asks for more than so many times the action
+    limit, since what it says there means nothing.
+    """
+    starts, taught = (
+        flatten_states(step_starts(initial_state, states)) for states in (visited.state, feedback.states)
+    )
+    reaction = jnp.einsum("tan,tn->ta", feedback.gains, starts - taught, precision="highest")
+    wanted, limit = feedback.actions + reaction, env.action_limit[None]
+    weight = feedback.action_hessian
+    if reach < math.inf:
+        is_lost = jnp.cumsum(jnp.any(jnp.abs(wanted) > reach * limit, axis=1)) > 0
+        weight = jnp.where(is_lost[:, None, None], 0.0, weight)
+    return Samples(visited.observation, jnp.clip(wanted, -limit, limit), weight)
 
 
 def is_healthy(

@@ -13,6 +13,9 @@ itself, by the feedback around them, while neighbours settle on one way of doing
    and takes it over where that is better than its own;
 2. damped steps improve all of them.
 
+It is imitated in the states that the policy visits, and in those that the teacher visits itself while noise disturbs
+its actions (Laskey et al. 2017): from the trajectories alone the policy does not learn how to come back to them.
+
 A visited state teaches only as long as the feedback stays within reach of the limits: from the first step on in which
 it asks for more than REACH times the action limit, the rest of the rollout has left the region in which it means
 anything, and weighs nothing.
@@ -28,16 +31,19 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from pods_jax.algorithms.pods.targets import regression_targets
+from pods_jax.algorithms.pods.targets import reaction_targets
 from pods_jax.envs.environment import Environment, State
 from pods_jax.improvement import trajectory_problem
 from pods_jax.policies.regression import Samples
-from pods_jax.rollouts import random_actions, replay
+from pods_jax.rollouts import flatten_states, random_actions, replay, step_starts
 from pods_jax.trajopt import LineSearchResult, Problem, around_guess, levenberg_marquardt, no_step, riccati
 from pods_jax.types import Key, LocalFeedback, Trajectory
 
 REACH = 2.0
 """Of the action limit: what the feedback may ask for before a rollout counts as lost."""
+
+ACTION_NOISE = 0.1
+"""Of the action limit: standard deviation of what disturbs the teacher's own rollouts."""
 
 SEARCH_STEPS, IMITATION_STEPS = 4, 1
 """Damped steps of each trajectory in an epoch of searching, and in one of imitation."""
@@ -157,9 +163,35 @@ def agree(env: Environment, states: State, teacher: Teacher, gains: jax.Array, k
     return found
 
 
-def imitation_targets(env: Environment, state: State, visited: Trajectory, taught: LocalFeedback) -> Samples:
-    """What the feedback around one trajectory of the teacher says on the visited states within REACH, and its own."""
-    return regression_targets(env, state, visited, taught, "visited", reach=REACH)
+def imitation_targets(
+    env: Environment, state: State, visited: Trajectory, taught: LocalFeedback, key: Key
+) -> Samples:
+    """What the feedback around one trajectory of the teacher does, in 2 T states; the key is consumed.
+
+    T states are those that the policy visited, the others those that the feedback visits itself while noise of
+    ACTION_NOISE disturbs its actions: near the trajectory, but not on it.
+    """
+    limit = env.action_limit
+    noise = ACTION_NOISE * limit[None] * jax.random.normal(key, taught.actions.shape, limit.dtype)
+    disturbed = _follow_disturbed(env, state, taught, noise)
+    samples = [reaction_targets(env, state, followed, taught, REACH) for followed in (visited, disturbed)]
+    return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), *samples)
+
+
+def _follow_disturbed(env: Environment, state: State, taught: LocalFeedback, noise: jax.Array) -> Trajectory:
+    """Where the feedback leads from its own initial state if noise (T, A) is added to its actions."""
+    first, unravel = ravel_pytree(state)
+    starts = flatten_states(step_starts(state, taught.states))
+
+    def advance(vector: jax.Array, inputs: Any) -> Any:
+        action, start, gain, disturbance = inputs
+        action = action + jnp.matmul(gain, vector - start, precision="highest") + disturbance
+        action = jnp.clip(action, -env.action_limit, env.action_limit)
+        here = unravel(vector)
+        after = env.step(here, action)
+        return ravel_pytree(after)[0], Trajectory(env.observe(here), action, env.reward(after, action), after)
+
+    return jax.lax.scan(advance, first, (taught.actions, starts, taught.gains, noise))[1]
 
 
 def _problem(env: Environment, state: State, best: LineSearchResult) -> Problem:

@@ -1,10 +1,12 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pods_jax import InputError, envs, improve
-from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, regression_targets
+from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, reaction_targets, regression_targets
 from pods_jax.policies.regression import Samples
 from pods_jax.rollouts import flatten_states, rollout, step_starts
 
@@ -41,6 +43,19 @@ def test_visited_states_react_to_the_deviation_within_the_limits(episode):
     np.testing.assert_allclose(samples.target[:HORIZON], expected, atol=1e-12)
     np.testing.assert_allclose(samples.weight[:HORIZON], 1.5 * better.action_hessian, rtol=1e-12)
     np.testing.assert_allclose(samples.weight[HORIZON:], 0.5 * better.action_hessian, rtol=1e-12)
+
+
+def test_from_the_first_step_beyond_reach_on_visited_states_weigh_nothing(episode):
+    env, state, visited, better = episode
+    far = dataclasses.replace(better.feedback, actions=better.actions.at[4, 1].set(100.0))
+    near = reaction_targets(env, state, visited, far)
+    samples = reaction_targets(env, state, visited, far, reach=2.0)
+    asked = np.abs(np.asarray(better.actions))[:4]
+    assert np.all(asked < 6.0), "the rest of the feedback is within reach"
+    assert np.all(np.trace(np.asarray(samples.weight), axis1=1, axis2=2)[:4] > 0)
+    assert not np.any(samples.weight[4:])
+    np.testing.assert_array_equal(samples.target, near.target)
+    np.testing.assert_array_equal(near.weight, better.action_hessian)
 
 
 @pytest.mark.parametrize("states", ["visited_states", "improved_states", "both"])

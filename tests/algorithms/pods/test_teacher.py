@@ -9,7 +9,7 @@ import pytest
 
 from pods_jax import InputError, algorithms, envs, train
 from pods_jax.algorithms.pods import teacher
-from pods_jax.rollouts import rollout_batch, sample_states
+from pods_jax.rollouts import rollout, rollout_batch, sample_states, step_starts
 from tests.algorithms.linear import make_linear
 from tests.unstable import make_unstable
 
@@ -84,6 +84,21 @@ def test_a_trajectory_with_gaps_is_followed_by_nobody(env, states, begun):
     agreed = teacher.agree(env, states, dataclasses.replace(begun, best=cheap), gains, jax.random.key(0))
     np.testing.assert_array_equal(agreed.value[begun.is_whole] >= begun.value[begun.is_whole], True)
     assert np.all(agreed.best.cost[agreed.is_whole] > 0)
+
+
+def test_it_is_imitated_where_the_policy_goes_and_near_its_own_trajectory(env, states, found):
+    taught = teacher.feedback(env, states, found)
+    state, taught = jax.tree.map(lambda leaf: leaf[0], (states, taught))
+    visited = rollout(env, lambda observation: 0.1 * observation[:1], state)
+    samples = [teacher.imitation_targets(env, state, visited, taught, jax.random.key(seed)) for seed in (0, 1)]
+    own = jax.vmap(env.observe)(step_starts(state, taught.states))
+    np.testing.assert_array_equal(samples[0].observation[:HORIZON], visited.observation)
+    apart = np.max(np.abs(samples[0].observation[HORIZON:] - own))
+    assert 1e-3 < apart < 0.3
+    np.testing.assert_allclose(samples[0].observation[HORIZON], own[0], rtol=1e-12)
+    assert np.any(samples[0].observation[HORIZON:] != samples[1].observation[HORIZON:])
+    assert np.all(np.abs(samples[0].target) <= env.action_limit[0])
+    assert np.all(samples[0].weight[HORIZON:] > 0)
 
 
 @pytest.mark.parametrize(
