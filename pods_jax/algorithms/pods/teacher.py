@@ -42,8 +42,9 @@ from pods_jax.types import Key, LocalFeedback, Trajectory
 REACH = 2.0
 """Of the action limit: what the feedback may ask for before a rollout counts as lost."""
 
-ACTION_NOISE = 0.1
-"""Of the action limit: standard deviation of what disturbs the teacher's own rollouts."""
+ACTION_NOISE = (1e-3, 1e-1)
+"""Of the action limit: the least and the largest standard deviation of what disturbs the teacher's own rollouts; it is
+drawn for each, evenly in its logarithm, since large actions need large disturbances and small ones are lost in them."""
 
 SEARCH_STEPS, IMITATION_STEPS = 4, 1
 """Damped steps of each trajectory in an epoch of searching, and in one of imitation."""
@@ -171,8 +172,10 @@ def imitation_targets(
     T states are those that the policy visited, the others those that the feedback visits itself while noise of
     ACTION_NOISE disturbs its actions: near the trajectory, but not on it.
     """
-    limit = env.action_limit
-    noise = ACTION_NOISE * limit[None] * jax.random.normal(key, taught.actions.shape, limit.dtype)
+    limit, (key_size, key_noise) = env.action_limit, jax.random.split(key)
+    least, largest = np.log(ACTION_NOISE)
+    size = jnp.exp(jax.random.uniform(key_size, (), limit.dtype, least, largest))
+    noise = size * limit[None] * jax.random.normal(key_noise, taught.actions.shape, limit.dtype)
     disturbed = _follow_disturbed(env, state, taught, noise)
     samples = [reaction_targets(env, state, followed, taught, REACH) for followed in (visited, disturbed)]
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), *samples)
