@@ -43,8 +43,10 @@ REACH = 2.0
 """Of the action limit: what the feedback may ask for before a rollout counts as lost."""
 
 ACTION_NOISE = (1e-3, 1e-1)
-"""Of the action limit: the least and the largest standard deviation of what disturbs the teacher's own rollouts; it is
-drawn for each, evenly in its logarithm, since large actions need large disturbances and small ones are lost in them."""
+"""Of the action limit: the least and the largest standard deviation of what disturbs the teacher's own rollouts.
+
+It is drawn for each, evenly in its logarithm: large actions need large disturbances, and small ones are lost in them.
+"""
 
 SEARCH_STEPS, IMITATION_STEPS = 4, 1
 """Damped steps of each trajectory in an epoch of searching, and in one of imitation."""
