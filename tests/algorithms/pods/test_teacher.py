@@ -10,6 +10,8 @@ import pytest
 from pods_jax import InputError, algorithms, envs, train
 from pods_jax.algorithms.pods import teacher
 from pods_jax.rollouts import rollout, rollout_batch, sample_states, step_starts
+from pods_jax.runs import configuration, experiment, metrics_log
+from tests import tiny
 from tests.algorithms.linear import make_linear
 from tests.unstable import make_unstable
 
@@ -164,3 +166,24 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
 def test_without_a_guard_there_is_none_unless_asked_for():
     algorithm = algorithms.make("pods", make_unstable(HORIZON), **SMALL | {"guard": {"size": 0}})
     assert [phase.name for phase in algorithm.phases] == ["training"]
+
+
+@pytest.mark.parametrize(
+    "stopped", [pytest.param(1, marks=pytest.mark.exhaustive), pytest.param(4, marks=pytest.mark.slow)]
+)
+def test_a_run_goes_on_inside_a_phase_of_the_teacher(tmp_path, stopped):
+    """Stopped while it searches, or while it imitates; what it has learned is the same to the last digit."""
+    small = tiny.settings("pods") | {"teacher": {"search_epochs": 2, "imitation_epochs": 3, "gradient_steps": 4}}
+    fields = {
+        "env": {"name": "pendubot", "task": "balance", "horizon": 40},
+        "algorithm": configuration.merged({"name": "pods", **algorithms.settings("pods")}, small),
+        "evaluate_every": 1,
+    }
+    ends = {}
+    for name, counts in (("whole", [6]), ("parts", [stopped, 6])):
+        for num_epochs in counts:
+            experiment.run(tiny.config("pods", num_epochs=num_epochs, **fields), tmp_path / name)
+        rows = metrics_log.read(tmp_path / name / "metrics.jsonl")
+        ends[name] = {key: value for key, value in rows[-1].items() if not key.startswith("time/")}
+    assert ends["parts"] == ends["whole"]
+    assert ends["whole"]["epoch"] == 6
