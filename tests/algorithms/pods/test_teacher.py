@@ -89,10 +89,11 @@ def test_a_trajectory_with_gaps_is_followed_by_nobody(env, states, begun):
 
 
 def test_it_is_imitated_where_the_policy_goes_and_near_its_own_trajectory(env, states, found):
-    taught = teacher.feedback(env, states, found)
+    taught = jax.jit(lambda found: teacher.feedback(env, states, found))(found)
     state, taught = jax.tree.map(lambda leaf: leaf[0], (states, taught))
     visited = rollout(env, lambda observation: 0.1 * observation[:1], state)
-    samples = [teacher.imitation_targets(env, state, visited, taught, jax.random.key(seed)) for seed in (0, 1)]
+    find = jax.jit(lambda key: teacher.imitation_targets(env, state, visited, taught, key))
+    samples = [find(jax.random.key(seed)) for seed in (0, 1)]
     own = jax.vmap(env.observe)(step_starts(state, taught.states))
     np.testing.assert_array_equal(samples[0].observation[:HORIZON], visited.observation)
     apart = np.max(np.abs(samples[0].observation[HORIZON:] - own))
