@@ -18,6 +18,6 @@ def get_config(robot: str = "acrobot/swing_up") -> config_dict.ConfigDict:
     env = {"name": name, "task": task or envs.tasks(name)[0], "horizon": envs.settings(name)["horizon"]}
     return config_dict.ConfigDict(
         default_config(
-            env=env, settings={"fine_tune_after": 110}, num_epochs=160, evaluate_every=10, num_test_rollouts=200
+            env=env, settings={"fine_tune_after": 70}, num_epochs=130, evaluate_every=10, num_test_rollouts=200
         )
     )

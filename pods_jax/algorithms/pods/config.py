@@ -69,7 +69,7 @@ class Teacher:
         choices=("auto", "always", "never"),
     )
     search_epochs: int = setting(30, "epochs of searching, one trajectory for each state of the guard", at_least=1)
-    imitation_epochs: int = setting(80, "epochs of imitating them, after these", at_least=1)
+    imitation_epochs: int = setting(40, "epochs of imitating them, after these", at_least=1)
     gradient_steps: int = setting(400, "gradient steps per epoch of imitation", at_least=1)
 
     @property
