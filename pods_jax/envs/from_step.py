@@ -61,7 +61,6 @@ def from_step(
     """
     if (residual is None) == (reward is None):
         raise InputError("give either residual, for the reward -|residual|^2, or reward")
-    checks.integer("horizon", horizon, at_least=1)
     limit = checks.array("action_limit", action_limit, (np.size(action_limit),), above=0.0)
     key = jax.random.key(0)
     state = traced("reset", reset, key)
@@ -72,15 +71,13 @@ def from_step(
     check_vector("observe", observation, dtype)
     check_layout(observation_layout, observation.shape[0])
     check_text("action_unit", action_unit)
-    if goal is not None:
-        goal = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), goal)
-        check_same("goal", goal, state)
+    goal = None if goal is None else goal_like(goal, state, dtype)
     if residual is not None:
         check_vector("residual", traced("residual", residual, state, action), dtype)
     env = Environment(
         name=name,
         task=task,
-        horizon=horizon,
+        horizon=checks.integer("horizon", horizon, at_least=1),
         time_step=checks.number("time_step", time_step, above=0.0),
         functions=Functions(
             reset=lambda _, key: reset(key),
@@ -173,6 +170,13 @@ def check_same(name: str, got: State, expected: State) -> None:
                 f"{name} returns state{jax.tree_util.keystr(path)} as {leaf.dtype} of shape {leaf.shape}: must be "
                 f"{model.dtype} of shape {model.shape}, as reset returns it"
             )
+
+
+def goal_like(goal: State, state: State, dtype: jnp.dtype) -> State:
+    """The goal as arrays of the type of states; raises InputError unless it has the form of one."""
+    goal = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), goal)
+    check_same("goal", goal, state)
+    return goal
 
 
 def check_vector(name: str, got: Any, dtype: jnp.dtype) -> None:
