@@ -153,7 +153,15 @@ def agree(env: Environment, states: State, teacher: Teacher, gains: jax.Array, k
     found = teacher
     for other in (jnp.full(count, jnp.argmax(teacher.value)), jax.random.permutation(key, count)):
         best = jax.tree.map(lambda leaf, other=other: leaf[other], teacher.best)
-        tried = jax.vmap(partial(_follow, env))(states, best, starts[other], gains[other])
+        follow = jax.vmap(partial(_follow, env))
+        followed = follow(states, best.actions, starts[other], gains[other], jnp.zeros_like(best.actions))
+        tried = dataclasses.replace(
+            best,
+            actions=followed.action,
+            states=jax.vmap(flatten_states)(followed.state),
+            cost=-jnp.sum(env.reward_weights(env.horizon)[None] * followed.reward, axis=1),
+            gaps=jnp.zeros_like(best.states),
+        )
         is_better = (-tried.cost > found.value) & teacher.is_whole[other]
         taken = Teacher(tried, jnp.full_like(teacher.damping, levenberg_marquardt.FIRST))
         found = jax.tree.map(
@@ -178,15 +186,20 @@ def imitation_targets(
     least, largest = np.log(ACTION_NOISE)
     size = jnp.exp(jax.random.uniform(key_size, (), limit.dtype, least, largest))
     noise = size * limit[None] * jax.random.normal(key_noise, taught.actions.shape, limit.dtype)
-    disturbed = _follow_disturbed(env, state, taught, noise)
+    starts = flatten_states(step_starts(state, taught.states))
+    disturbed = _follow(env, state, taught.actions, starts, taught.gains, noise)
     samples = [reaction_targets(env, state, followed, taught, REACH) for followed in (visited, disturbed)]
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), *samples)
 
 
-def _follow_disturbed(env: Environment, state: State, taught: LocalFeedback, noise: jax.Array) -> Trajectory:
-    """Where the feedback leads from its own initial state if noise (T, A) is added to its actions."""
+def _follow(
+    env: Environment, state: State, actions: jax.Array, starts: jax.Array, gains: jax.Array, noise: jax.Array
+) -> Trajectory:
+    """Where feedback leads from a state, a_t = clip(actions_t + gains_t (s_t - starts_t) + noise_t).
+
+    actions, noise: (T, A). starts: (T, n) in which the steps of the trajectory began. gains: (T, A, n).
+    """
     first, unravel = ravel_pytree(state)
-    starts = flatten_states(step_starts(state, taught.states))
 
     def advance(vector: jax.Array, inputs: Any) -> Any:
         action, start, gain, disturbance = inputs
@@ -196,7 +209,7 @@ def _follow_disturbed(env: Environment, state: State, taught: LocalFeedback, noi
         after = env.step(here, action)
         return ravel_pytree(after)[0], Trajectory(env.observe(here), action, env.reward(after, action), after)
 
-    return jax.lax.scan(advance, first, (taught.actions, starts, taught.gains, noise))[1]
+    return jax.lax.scan(advance, first, (actions, starts, gains, noise))[1]
 
 
 def _problem(env: Environment, state: State, best: LineSearchResult) -> Problem:
@@ -205,20 +218,3 @@ def _problem(env: Environment, state: State, best: LineSearchResult) -> Problem:
     nothing = jnp.zeros(best.actions.shape[0], best.actions.dtype)
     trajectory = Trajectory(nothing, best.actions, nothing, jax.vmap(unravel)(best.states))
     return dataclasses.replace(trajectory_problem(env, state, trajectory)[0], gaps=best.gaps)
-
-
-def _follow(
-    env: Environment, state: State, best: LineSearchResult, starts: jax.Array, gains: jax.Array
-) -> LineSearchResult:
-    """Where the feedback around a trajectory, whose steps began in `starts` (T, n), leads from another state."""
-    problem = _problem(env, state, best)
-
-    def advance(vector: jax.Array, inputs: Any) -> Any:
-        action, start, gain, weight = inputs
-        reaction = jnp.matmul(gain, vector - start, precision="highest")
-        action = jnp.clip(action + reaction, -problem.limit, problem.limit)
-        vector = problem.dynamics(vector, action)
-        return vector, (action, vector, weight * problem.objective.cost(vector, action))
-
-    actions, states, costs = jax.lax.scan(advance, problem.state, (best.actions, starts, gains, problem.weights))[1]
-    return dataclasses.replace(best, actions=actions, states=states, cost=jnp.sum(costs), gaps=jnp.zeros_like(states))
