@@ -15,7 +15,7 @@ from pods_jax.runs.configuration import default_config
 def get_config(robot: str = "acrobot/swing_up") -> config_dict.ConfigDict:
     """The settings for a robot and its task, `name/task`, or `name` for its first task."""
     name, _, task = robot.partition("/")
-    env = {"name": name, "task": task or envs.tasks(name)[0], "horizon": envs.settings(name)["horizon"]}
+    env = {"name": name, "task": task or envs.tasks(name)[0], **envs.settings(name)}
     return config_dict.ConfigDict(
         default_config(
             env=env, settings={"fine_tune_after": 70}, num_epochs=130, evaluate_every=10, num_test_rollouts=200

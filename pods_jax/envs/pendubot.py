@@ -4,7 +4,7 @@ from pods_jax.envs.environment import Environment
 from pods_jax.envs.robots import two_links
 
 TASKS = two_links.TASKS
-SETTINGS = two_links.Settings()
+SETTINGS = two_links.Settings(swing_up_weights=(2.0, 0.5, 1e-2, 0.2))
 
 
 def make(task: str, settings: two_links.Settings) -> Environment:
