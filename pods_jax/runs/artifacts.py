@@ -29,24 +29,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNTOLD = ("seed", "num_epochs", "evaluate_every", "num_test_rollouts", "search_optimum")
-"""Settings that do not part runs whose learning curves are drawn as one."""
+"""Settings that do not part runs whose learning curves are drawn as one, unless they have the same seed."""
 
 KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
 """The figures that `draw` draws."""
+
+
+DEFAULT_ROLLOUTS = 10
+"""How many unseen initial states are drawn together where nobody says."""
 
 
 def show(
     workdir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     rollout: int = 0,
-    num_rollouts: int = 10,
+    num_rollouts: int | None = None,
     compare: str | os.PathLike[str] = "",
     console: Console | None = None,
     checkpoint: str = "latest",
 ) -> None:
     """Draws the policy of a checkpoint as one HTML page.
 
-    It shows `num_rollouts` unseen initial states, from number `rollout` on. compare: the folder of another run in the
+    It shows `num_rollouts` unseen initial states, from number `rollout` on; ten, if not given, or all that there are.
+    compare: the folder of another run in the
     same environment, shown beside it, from the same states. Raises CheckpointError if a folder holds no such run, and
     InputError for what cannot be drawn or compared.
     """
@@ -64,8 +69,8 @@ def show(
                 f"compare = {str(compare)!r}: holds a run in another environment; they start differently"
             )
     first = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
-    num_rollouts = checks.integer("num_rollouts", num_rollouts, at_least=1)
-    starts = jax.tree.map(lambda leaf: leaf[first : first + num_rollouts], heldout_states(env, count))
+    shown_at_once = _how_many(num_rollouts, count - first)
+    starts = jax.tree.map(lambda leaf: leaf[first : first + shown_at_once], heldout_states(env, count))
     shown = {}
     for folder, loaded in zip(folders, configurations, strict=True):
         restored = restore(loaded, folder, console, checkpoint)
@@ -80,19 +85,20 @@ def draw(
     workdirs: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     kind: str = "learning",
-    num_rollouts: int = 10,
+    num_rollouts: int | None = None,
     console: Console | None = None,
     checkpoint: str = "latest",
 ) -> None:
     """Draws a figure: the learning curves of several runs, or what the policy of one does.
 
     kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
-    the last point against its position) and "actions", of `num_rollouts` unseen initial states; "jacobian" and
-    "hessians" of a rollout of the first of them. Raises CheckpointError if a folder holds no such run, and InputError
-    for what cannot be drawn.
+    the last point against its position) and "actions", of `num_rollouts` unseen initial states (ten, if not given, or
+    all that there are); "jacobian" and "hessians" of a rollout of the first of them. Raises CheckpointError if a
+    folder holds no such run, and InputError for what cannot be drawn.
     """
     console, path = console or make_console(), pathlib.Path(out)
     kind = checks.choice("kind", kind, KINDS)
+    figures.check_name(path)
     folders = [Workdir(one) for one in workdirs]
     if not folders or (kind != "learning" and len(folders) > 1):
         raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
@@ -101,11 +107,18 @@ def draw(
     else:
         configuration, restored = load_run(folders[0], console, checkpoint)
         env = configuration.algorithm.env
-        count = checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=configuration.num_test_rollouts)
+        count = _how_many(num_rollouts, configuration.num_test_rollouts)
         figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, count)
         figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
     figures.save(figure, path)
     console.print(f"drawn in {os.path.relpath(path)}", markup=False)
+
+
+def _how_many(num_rollouts: int | None, available: int) -> int:
+    """The number of unseen initial states to draw; raises InputError where more are asked for than there are."""
+    if num_rollouts is None:
+        return min(DEFAULT_ROLLOUTS, available)
+    return checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=available)
 
 
 def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]]]]:

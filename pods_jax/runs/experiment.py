@@ -30,10 +30,11 @@ from pods_jax.runs.progress import make_console, print_table, warn
 from pods_jax.runs.recorder import RunRecorder
 from pods_jax.runs.signals import Interruption
 from pods_jax.runs.supervised import Progress, Recorder, supervise
-from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import checkpoints, manifest
+from pods_jax.storage.files import write_json
 from pods_jax.training import Program, compile_meanwhile, meanwhile
-from pods_jax.visual import animation, figures
+from pods_jax.visual import animation, figures, gif
 
 
 def run(
@@ -153,9 +154,13 @@ def render(
     restored = restore(configuration, folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(env, count))
     trajectory = roll_out(env, configuration.algorithm.policy(restored.state), start)
-    moving = animation.animate(env, trajectory.state, title=f"{title_of(configuration)}, epoch {restored.epoch}")
-    animation.save(moving, pathlib.Path(out), frames_per_second=1 / env.time_step)
-    console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
+    scale = gif.time_scale(env.time_step, env.horizon)
+    speed = "".join(f", {text}" for text in [gif.scale_text(scale)] if text)
+    title = f"{title_of(configuration)}, epoch {restored.epoch}{speed}"
+    moving = animation.animate(env, trajectory.state, title=title)
+    animation.save(moving, pathlib.Path(out), frames_per_second=1 / (scale * env.time_step))
+    text = f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}{speed}"
+    console.print(text, markup=False)
 
 
 def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:

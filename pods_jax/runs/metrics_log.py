@@ -6,11 +6,12 @@ JSON has no form for a number that is not finite: it is written as null, and the
 
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
+
+from pods_jax.storage import files
 
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,9 +53,7 @@ class MetricsWriter:
         import tensorboardX  # Sets an environment variable when it is imported.
 
         kept = [row for row in read(path) if row["epoch"] <= last_epoch]
-        replacement = path.with_suffix(".tmp")
-        replacement.write_text("".join(_line(row) for row in kept), encoding="utf-8")
-        os.replace(replacement, path)
+        files.write_text(path, "".join(_line(row) for row in kept))
         self._file = path.open("a", encoding="utf-8")
         self._events = tensorboardX.SummaryWriter(str(events), purge_step=last_epoch + 1)
 

@@ -9,7 +9,8 @@ from configs import pods
 from pods_jax import export
 from pods_jax.commands import command_line
 from pods_jax.runs import artifacts, experiment
-from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.runs.workdir import Workdir
+from pods_jax.storage.files import write_json
 from scripts import export as export_script
 from scripts import plot as plot_script
 from scripts import render as render_script
