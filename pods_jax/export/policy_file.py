@@ -190,6 +190,7 @@ def _read_description(path: pathlib.Path) -> dict[str, Any]:
             f"{place}: has format {description.get('format_version')}, and this version of pods_jax reads "
             f"{FORMAT_VERSION}; install the version that wrote it, or export again"
         )
+    checks.choice(f"{place}: format", description.get("format"), FORMATS)
     return description
 
 

@@ -19,7 +19,7 @@ from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as follow
 from pods_jax.runs import metrics_log
 from pods_jax.runs.experiment import load_run, read_configuration, restore, title_of
-from pods_jax.runs.progress import make_console
+from pods_jax.runs.progress import make_console, warn
 from pods_jax.runs.workdir import Workdir
 from pods_jax.types import Policy
 from pods_jax.visual import figures, viewer
@@ -28,8 +28,8 @@ from pods_jax.visual.jacobians import jacobians
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-UNTOLD = ("seed", "num_epochs", "evaluate_every", "num_test_rollouts", "search_optimum")
-"""Settings that do not part runs whose learning curves are drawn as one, unless they have the same seed."""
+UNTOLD = ("seed", "evaluate_every", "num_test_rollouts", "search_optimum")
+"""Settings that do not part runs whose learning curves are drawn as one."""
 
 KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
 """The figures that `draw` draws."""
@@ -103,7 +103,12 @@ def draw(
     if not folders or (kind != "learning" and len(folders) > 1):
         raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
     if kind == "learning":
-        figure = figures.learning_curves(by_setting(folders))
+        runs = by_setting(folders)
+        for label, trainings in runs.items():
+            ends = [rows[-1]["epoch"] if rows else 0 for rows in trainings]
+            if len({*ends}) > 1:
+                warn(console, f"{label}: one ends after epoch {min(ends)}, and so does the line of all of them")
+        figure = figures.learning_curves(runs)
     else:
         configuration, restored = load_run(folders[0], console, checkpoint)
         env = configuration.algorithm.env
@@ -122,19 +127,31 @@ def _how_many(num_rollouts: int | None, available: int) -> int:
 
 
 def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]]]]:
-    """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'."""
+    """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'.
+
+    Runs of other lengths have lines of their own, and so have runs of the same seed.
+    """
     settings: list[dict[str, str]] = []
+    seeds: list[int] = []
     for folder in folders:
         flat = flatten_dict(read_configuration(folder).fields, sep=".")  # says so where there is no run
+        seeds.append(flat["seed"])
         settings.append({name: str(value) for name, value in flat.items() if name not in UNTOLD})
     every = dict.fromkeys(name for setting in settings for name in setting)
     telling = [name for name in every if _tells(name, settings)]
-    grouped: dict[str, list[list[dict[str, Any]]]] = {}
-    for folder, setting in zip(folders, settings, strict=True):
+    alike: dict[str, list[tuple[Workdir, int]]] = {}
+    for folder, setting, seed in zip(folders, settings, seeds, strict=True):
         told = ", ".join(f"{name} = {setting[name]}" for name in telling if name in setting)
         label = told or (str(folder.path) if len(folders) == 1 else f"{len(folders)} runs")
-        grouped.setdefault(label, []).append(metrics_log.read(folder.metrics))
-    return grouped
+        alike.setdefault(label, []).append((folder, seed))
+    return {label: rows for group, runs in alike.items() for label, rows in _lines(group, runs)}
+
+
+def _lines(label: str, runs: Sequence[tuple[Workdir, int]]) -> list[tuple[str, list[list[dict[str, Any]]]]]:
+    """One line for runs of different seeds; one for each folder where a seed is there twice."""
+    if len({seed for _, seed in runs}) == len(runs):
+        return [(label, [metrics_log.read(folder.metrics) for folder, _ in runs])]
+    return [(f"{label}, {folder.path}", [metrics_log.read(folder.metrics)]) for folder, _ in runs]
 
 
 def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:

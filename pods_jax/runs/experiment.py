@@ -21,7 +21,7 @@ from pods_jax.checks import InputError
 from pods_jax.devices import processes
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as roll_out
-from pods_jax.runs import metrics_log
+from pods_jax.runs import collapse, metrics_log
 from pods_jax.runs.configuration import Configuration, check
 from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 from pods_jax.runs.preflight import Plan, locked, open_run
@@ -54,8 +54,9 @@ def run(
     many, after the first ones, a trace is left. evaluator: what the policy is measured with. Raises InputError before
     anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and for one
     that holds a run with other settings.
-    SIGTERM and Ctrl-C raise Interrupted after the running epochs. Of several `processes` the first writes and returns
-    the evaluation; num_devices is then meant of each.
+    A return that is far below that before training is said last, see `runs.collapse`. SIGTERM and Ctrl-C raise
+    Interrupted after the running epochs. Of several `processes` the first writes and returns the evaluation;
+    num_devices is then meant of each.
     """
     console = console or make_console()
     with processes.together():
@@ -92,6 +93,8 @@ def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
             _draw(configuration, folder)
     _print_places(folder, console)
+    if said := collapse.describe(metrics_log.read(folder.metrics), numbers):
+        warn(console, said)
     return numbers
 
 

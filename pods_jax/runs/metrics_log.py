@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from pods_jax.runs.events import EventWriter
 from pods_jax.storage import files
 
 
@@ -50,12 +51,10 @@ class MetricsWriter:
     """
 
     def __init__(self, path: pathlib.Path, events: pathlib.Path, last_epoch: int = 0) -> None:
-        import tensorboardX  # Sets an environment variable when it is imported.
-
         kept = [row for row in read(path) if row["epoch"] <= last_epoch]
         files.write_text(path, "".join(_line(row) for row in kept))
         self._file = path.open("a", encoding="utf-8")
-        self._events = tensorboardX.SummaryWriter(str(events), purge_step=last_epoch + 1)
+        self._events = EventWriter(events, last_epoch)
 
     def __enter__(self) -> "MetricsWriter":
         """Returns the writer itself."""
@@ -82,9 +81,7 @@ class MetricsWriter:
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             self._file.write(_line(row))
-            for name, value in row.items():
-                if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value):
-                    self._events.add_scalar(name, value, row["epoch"])
+            self._events.write(row)
         self._file.flush()
         self._events.flush()
 

@@ -24,6 +24,15 @@ class Workdir:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not os.fspath(path):
             raise InputError("workdir = '': must be the folder of a run, for example --workdir=runs/pendulum")
+        try:
+            os.fsencode(path)
+            os.fspath(path).encode("utf-8")  # as what writes the checkpoints does
+        except UnicodeEncodeError as error:
+            raise InputError(
+                "workdir",
+                os.fspath(path),
+                "has letters that this locale does not know; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
+            ) from error
         self.path = pathlib.Path(path).expanduser().absolute()
         self.config = self.path / "config.json"
         self.manifest = self.path / "manifest.json"
