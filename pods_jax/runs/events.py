@@ -21,7 +21,9 @@ class EventWriter:
         from tensorboardX.summary import scalar
 
         self._event, self._scalar = event_pb2.Event, scalar
-        self._file = EventsWriter(str(folder / "events"))
+        folder.mkdir(parents=True, exist_ok=True)
+        # Its name has the second, in which another file may have begun, or which the clock has seen before.
+        self._file = EventsWriter(str(folder / "events"), filename_suffix=f".{len(list(folder.iterdir()))}")
         session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._file.write_event(self._event(wall_time=time.time(), step=last_epoch + 1, session_log=session))
 

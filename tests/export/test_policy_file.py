@@ -132,6 +132,10 @@ def test_another_version_or_environment_is_refused(saved, tmp_path, env):
     place.write_text(json.dumps(checksums.seal(record)))
     with pytest.raises(InputError, match="format 99"):
         export.load_policy(path)
+    record = json.loads(place.read_text())["record"] | {"format_version": 1, "format": "of_tomorrow"}
+    place.write_text(json.dumps(checksums.seal(record)))
+    with pytest.raises(InputError, match="format = 'of_tomorrow': must be one of safetensors, stablehlo, onnx"):
+        export.load_policy(path)
     other = envs.make("pendulum_3d", task="stop_at_origin", action_limit=0.5)
     with pytest.raises(InputError, match=r"another environment: task stop, now stop_at_origin; action limit"):
         export.load_policy(saved, other)
