@@ -36,8 +36,9 @@ class Lasting:
             if error.errno not in GONE:
                 raise
             # What is still buffered, and what compiled code writes by itself, goes nowhere either.
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), self._stream.fileno())
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ def _lines(label: str, runs: Sequence[tuple[Workdir, int]]) -> list[tuple[str, l
 
 def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:
     """Whether a setting parts runs; of different algorithms (or environments) the names tell enough."""
-    section = f"{name.partition('.')[0]}.name"
+    section = f"{name.partition('.')[0]}.name" if "." in name else name
     alike: dict[str | None, set[str | None]] = {}
     for setting in settings:
         alike.setdefault(None if name == section else setting[section], set()).add(setting.get(name))
