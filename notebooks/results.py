@@ -55,4 +55,4 @@ Markdown(report.table(known))
 
 # %%
 for path in sorted(root.glob("runs/reproduction/*/results.md")):
-    display(Markdown(path.read_text()))
+    display(Markdown(path.read_text(encoding="utf-8")))

@@ -117,14 +117,23 @@ def chunks(
         program = None
         size = memory.check(compiled.run, jax.local_devices()[0])
         announce(f"compiled in {compiled.compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
-        for epoch in epochs[::epochs_per_chunk]:
-            count = min(epochs_per_chunk, epochs.stop - epoch)
+        for epoch, count in _stretches(phase.first_epoch, epochs, epochs_per_chunk):
             started = time.perf_counter()
             state, stacked = jax.block_until_ready(compiled.run(state, count))
             seconds = time.perf_counter() - started
             compile_seconds = compiled.compile_seconds if epoch == epochs.start else 0.0
             rows = unstack(stacked, count)
             yield Report(epoch + count, num_epochs, sharding.local(state), rows, seconds, compile_seconds)
+
+
+def _stretches(start: int, epochs: range, length: int) -> list[tuple[int, int]]:
+    """First epoch and number of epochs of each chunk; they end where they would if the phase began at its `start`.
+
+    So a training that goes on in the middle of a chunk is looked at after the same epochs as one that never stopped.
+    """
+    ends = [end for end in range(start + length, epochs.stop, length) if end > epochs.start]
+    begins = [epochs.start, *ends]
+    return [(begin, end - begin) for begin, end in zip(begins, [*ends, epochs.stop], strict=True)]
 
 
 def _checked(num_epochs: Any, first_epoch: Any, epochs_per_chunk: Any) -> tuple[int, int, int]:

@@ -37,6 +37,24 @@ def install_toy():
     toy.uninstall()
 
 
+@pytest.fixture
+def undisturbed(install_toy, tmp_path):
+    """Trains the toy without disturbance, as the child of the tests of faults does; returns the folder."""
+    from configs import pods as pods_config
+    from pods_jax.runs import experiment
+    from tests.faults import toy
+
+    install_toy()
+
+    def run(num_epochs, **counts):
+        config = pods_config.get_config().to_dict()
+        counts = {"num_epochs": num_epochs, "evaluate_every": 1, "num_test_rollouts": 4} | counts
+        experiment.run(config | counts, tmp_path / "undisturbed", evaluator=toy.EVALUATOR)
+        return tmp_path / "undisturbed"
+
+    return run
+
+
 MANY_MAPS = 20_000
 """Linux ends a process that maps more than 65 530 pieces of memory, and each compiled program takes many."""
 

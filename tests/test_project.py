@@ -97,6 +97,63 @@ def test_the_check_of_executed_data_sees_every_form():
     assert not executing("import importlib.metadata\nre.compile(x)")
 
 
+WRITING = sorted({*EXECUTED, *(ROOT / "notebooks").rglob("*.py")} - {PACKAGE / "storage" / "files.py"})
+TEXT_METHODS, BYTE_METHODS = {"read_text", "write_text"}, {"write_bytes", "savefig", "savez", "to_csv"}
+
+
+def careless(code: str) -> list[str]:
+    """The calls that read or write text in a locale's encoding, JSON with NaN, or a file past `storage.files`."""
+    tree, found = ast.parse(code), []
+    inside = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.With) and any("replacing(" in ast.unparse(item.context_expr) for item in block.items)
+        for node in ast.walk(block)
+    }
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        named = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        positional = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+        mode = "".join(value for value in positional if isinstance(value, str) and len(value) <= 3)
+        text = name in TEXT_METHODS or (name in {"open", "fdopen"} and "b" not in mode)
+        writes = name in {"write_text", *BYTE_METHODS} or (name == "open" and {*mode} & {"w", "x"})
+        if text and "encoding" not in named and not ast.unparse(call.func).startswith("files."):
+            found.append(f"{ast.unparse(call)}: name the encoding")
+        if name in {"dump", "dumps"} and named.get("allow_nan") != "False":
+            found.append(f"{ast.unparse(call)}: allow_nan=False")
+        if writes and id(call) not in inside and not ast.unparse(call.func).startswith("files."):
+            found.append(f"{ast.unparse(call)}: write it by storage.files")
+    return found
+
+
+@pytest.mark.parametrize("path", WRITING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_text_has_an_encoding_json_no_nan_and_files_are_written_completely(path):
+    assert not careless(path.read_text(encoding="utf-8"))
+
+
+def test_the_check_of_files_sees_every_form():
+    for code in (
+        "open(path)",
+        "path.open('a')",
+        "path.read_text()",
+        "json.dumps(row)",
+        "json.dump(row, file, allow_nan=True)",
+        "path.write_text(text, encoding='utf-8')",
+        "path.write_bytes(content)",
+        "open(path, 'wb')",
+        "figure.savefig(path)",
+    ):
+        assert careless(code), code
+    fine = """
+with files.replacing(path) as (place,), place.open("wb") as file:
+    place.write_text(json.dumps(row, allow_nan=False), encoding="utf-8")
+files.write_text(path, text)
+path.open("a", encoding="utf-8")
+open(path, "rb")
+"""
+    assert not careless(fine)
+
+
 @pytest.mark.parametrize("name", ["evaluate", "render", "plot", "export"])
 def test_what_looks_at_a_run_reads_no_configuration_file(name):
     imported = imported_names(ast.parse((PACKAGE / "commands" / f"{name}.py").read_text()))

@@ -1,7 +1,6 @@
 """What a benchmark leaves: records as JSON, a table, a figure."""
 
 import datetime
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import jax
 from matplotlib.figure import Figure
 
-from pods_jax.storage import manifest
+from pods_jax.storage import files, manifest
 
 COLUMNS = (
     "environment",
@@ -38,9 +37,8 @@ def write(path: pathlib.Path, records: Sequence[dict[str, Any]], limits: dict[st
         "limits": limits,
         "records": list(records),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(book, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(book))
+    files.write_json(path, book)
+    files.write_text(path.with_suffix(".md"), markdown(book))
 
 
 def markdown(book: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pods_jax import checks, envs
 from pods_jax.benchmarks import cases, measure, report
 from pods_jax.commands import command_line
 from pods_jax.devices import cpu, sharding
+from pods_jax.visual import figures
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
             print(" | ".join(report.row(record)), flush=True)
             records.append(record)
             report.write(path, records, limits, f"python scripts/benchmark.py {choices}")
-        report.figure(records).savefig(path.with_suffix(".png"), dpi=120)
+        figures.save(report.figure(records), path.with_suffix(".png"), dpi=120)
 
     return command_line.run(
         command, values, argv, about=str(__doc__), connect=lambda: cpu.as_devices(num_devices.value)

@@ -1,10 +1,12 @@
 """From an exception to one clear message and an exit status, for every script alike.
 
 0 done, 2 bad input, 3 bad or missing checkpoint, 4 numerical failure, 5 input or output, 130 Ctrl-C, 143 SIGTERM.
-Any other exception is a mistake of this package and keeps its traceback.
+Any other exception is a mistake of this package and keeps its traceback. Whether anybody reads what a command writes
+to its standard output changes neither what it does nor its status.
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import platform
@@ -19,6 +21,7 @@ from absl import flags, logging
 
 from pods_jax import algorithms
 from pods_jax.checks import InputError
+from pods_jax.commands import output
 from pods_jax.devices import gpu
 from pods_jax.runs.signals import Interrupted
 from pods_jax.storage.checkpoints import CheckpointError
@@ -51,6 +54,19 @@ def run(
     about: what `--help` says above the list of flags. more: what it says below, made when it is asked for.
     connect: what has to happen before jax looks for devices. Errors go to standard error, one message, no traceback.
     """
+    with output.lasting():
+        return _run(command, flag_values, argv, about, connect, more)
+
+
+def _run(
+    command: Callable[[], Any],
+    flag_values: flags.FlagValues,
+    argv: Sequence[str],
+    about: str,
+    connect: Callable[[], None],
+    more: Callable[[], str],
+) -> int:
+    """`run`, once the streams are in place."""
     if any(argument in ("--help", "-h") for argument in argv[1:]):
         print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), more(), sep="\n")
         return 0
@@ -90,9 +106,21 @@ def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
     try:
         _, *rest = flag_values(argv)
     except Exception as error:  # absl's own errors, and whatever a configuration file raises when it is run.
-        raise InputError(_mistake(error) + _moved(argv)) from error
+        raise InputError(_mistake(error) + _moved(with_flag_files(argv))) from error
     if rest:
         raise InputError(f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value")
+
+
+def with_flag_files(argv: Sequence[str]) -> list[str]:
+    """A command line with what the files named by --flagfile hold in their places; without them where one is missing.
+
+    absl does so too when it parses, and refuses what is missing; `ml_collections` looks for what to override before.
+    """
+    program, *rest = argv
+    try:
+        return [program, *flags.FlagValues().read_flags_from_files(rest, force_gnu=False)]
+    except flags.Error:
+        return [argument for argument in argv if not argument.lstrip("-").startswith("flagfile")]
 
 
 def config_dict(flag: flags.FlagHolder) -> dict[str, Any]:
@@ -126,18 +154,26 @@ def _check_devices() -> None:
 def kept_programs() -> Iterator[None]:
     """Keeps compiled programs for the next run of a script, in a folder of the user's own.
 
-    That is ~/.cache/pods_jax/HOST (a home may be shared by machines whose processors differ), unless jax was told of
+    That is ~/.cache/pods_jax/HOST-PROCESSOR (a home may be shared by machines whose processors differ, and a machine
+    that is called as before may have another), unless jax was told of
     another folder (JAX_COMPILATION_CACHE_DIR) or to keep nothing (JAX_ENABLE_COMPILATION_CACHE=false).
     """
     before = jax.config.values["jax_compilation_cache_dir"]
     if before is None:
         home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "pods_jax" / platform.node()))
+        jax.config.update("jax_compilation_cache_dir", str(home / "pods_jax" / f"{platform.node()}-{processor()}"))
     try:
         with _without_false_alarms():
             yield
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+def processor(description: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
+    """A few letters for what this processor can do, the same for all of its kind."""
+    lines = description.read_text(encoding="utf-8").splitlines() if description.is_file() else []
+    told = {line for line in lines if line.startswith(("flags", "Features", "model name"))} or {platform.processor()}
+    return hashlib.sha256("\n".join(sorted(told)).encode()).hexdigest()[:8]
 
 
 @contextlib.contextmanager

@@ -19,7 +19,9 @@ def main(argv: Sequence[str]) -> int:
     workdirs = flags.DEFINE_multi_string("workdir", [], "Folder of a run; may be repeated.", flag_values=values)
     out = flags.DEFINE_string("out", "figure.png", "The file to write.", flag_values=values)
     kind = flags.DEFINE_string("kind", "learning", f"One of {', '.join(artifacts.KINDS)}.", flag_values=values)
-    num_rollouts = flags.DEFINE_integer("num_rollouts", 10, "How many unseen initial states.", flag_values=values)
+    num_rollouts = flags.DEFINE_integer(
+        "num_rollouts", None, "How many unseen initial states; ten, or all there are.", flag_values=values
+    )
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )

@@ -23,7 +23,9 @@ def main(argv: Sequence[str]) -> int:
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
 
-    num_rollouts = flags.DEFINE_integer("num_rollouts", 10, "How many, in a page.", flag_values=values)
+    num_rollouts = flags.DEFINE_integer(
+        "num_rollouts", None, "How many, in a page; ten, or all there are.", flag_values=values
+    )
     compare = flags.DEFINE_string("compare", "", "Folder of a run to show beside it, in a page.", flag_values=values)
 
     def command() -> None:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
         "config",
         help_string="Configuration file; --config.seed=1 after it overrides a field.",
         flag_values=values,
-        sys_argv=list(argv),
+        sys_argv=command_line.with_flag_files(argv),
     )
     define: dict[type, Callable[..., Any]] = {
         str: flags.DEFINE_string,
@@ -81,6 +81,6 @@ def installed() -> int:
 def with_default(argv: Sequence[str]) -> list[str]:
     """The command line, with --config naming the file in this folder if it names none."""
     program, *rest = argv
-    if any(argument.lstrip("-").split("=")[0] == "config" for argument in rest):
+    if any(argument.lstrip("-").split("=")[0] == "config" for argument in command_line.with_flag_files(argv)):
         return list(argv)
     return [program, f"--config={pathlib.Path(__file__).with_name('default.py')}", *rest]

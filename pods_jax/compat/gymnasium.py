@@ -61,7 +61,7 @@ class GymnasiumEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
             checks.choice("render_mode", render_mode, ("rgb_array",))
             env.drawing_function()  # refuses
         self.env, self.render_mode = env, render_mode
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / env.time_step)}
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": frames_per_second(env)}
         self.observation_space, self.action_space = spaces(env)
         self._episode: Episode | None = None
         self._states: list[Any] = []  # of the episode, kept for pictures only
@@ -148,6 +148,12 @@ def spaces(env: Environment) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box
         gymnasium.spaces.Box(-np.inf, np.inf, (env.observation_size,), dtype),
         gymnasium.spaces.Box(-1.0, 1.0, (env.action_size,), dtype),
     )
+
+
+def frames_per_second(env: Environment) -> float:
+    """Of pictures in real time: a whole number where the time step makes it one, never 0."""
+    rate = 1 / env.time_step
+    return round(rate) if abs(rate - round(rate)) < 1e-9 * rate else rate
 
 
 def first_key(generator: np.random.Generator) -> Key:

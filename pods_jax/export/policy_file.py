@@ -21,7 +21,7 @@ from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
 from pods_jax.export.formats import READERS, WRITERS, BatchedPolicy, layers_of, network_of
-from pods_jax.storage import checksums, manifest
+from pods_jax.storage import checksums, files, manifest
 from pods_jax.types import Policy
 
 FORMATS = tuple(WRITERS)
@@ -51,24 +51,28 @@ def save_policy(
     """Writes a policy and its description, reloads both, and returns the largest difference relative to the limits.
 
     policy: of `algorithm.policy`, a `PolicyNetwork` with its variables. notes: kept in the description as they are.
-    Raises InputError for another policy, an unknown format, a name that does not end in it, or a package that is not
-    installed, and FloatingPointError if what was written computes something else than the policy.
+    Both files take their names once what was written has been tried; until then what had these names stays. Raises
+    InputError for another policy, an unknown format, a name that does not end in it, notes that JSON cannot hold, or
+    a package that is not installed, OSError if the files cannot be written, and FloatingPointError if what was
+    written computes something else than the policy.
     """
     path = pathlib.Path(path)
     check_name(path, format)
     variables = _variables(policy)
+    kept = _checked_notes(notes or {})
     content = WRITERS[format](env, variables)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    description = describe(env, variables, format) | {"sha256": _digest(content), "notes": dict(notes or {})}
-    description_path(path).write_text(json.dumps(checksums.seal(description), indent=1) + "\n")
-    difference = compare(load_policy(path, env), env, variables)
-    tolerance = TOLERANCE[str(env.action_limit.dtype)]
-    if not difference <= tolerance:
-        raise FloatingPointError(
-            f"{path}: what was written differs from the policy by {difference:.1e} of the action limits, more than "
-            f"{tolerance:g}"
-        )
+    description = describe(env, variables, format) | {"sha256": _digest(content), "notes": kept}
+    with files.replacing(path, description_path(path)) as (place, description_place):
+        place.write_bytes(content)
+        text = json.dumps(checksums.seal(description), indent=1, allow_nan=False)
+        description_place.write_text(text + "\n", encoding="utf-8")
+        difference = compare(load_policy(place, env), env, variables)
+        tolerance = TOLERANCE[str(env.action_limit.dtype)]
+        if not difference <= tolerance:
+            raise FloatingPointError(
+                f"{path}: what was written differs from the policy by {difference:.1e} of the action limits, more "
+                f"than {tolerance:g}; nothing was replaced"
+            )
     return difference
 
 
@@ -139,6 +143,15 @@ def description_path(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(path.name + ".json")
 
 
+def _checked_notes(notes: Mapping[str, Any]) -> Any:
+    """The notes as JSON gives them back."""
+    try:
+        return json.loads(json.dumps(dict(notes), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        found = f"hold what JSON cannot ({error})"
+        raise InputError("notes", notes, "must be numbers, texts, lists and mappings of them", found=found) from error
+
+
 def _variables(policy: Policy) -> Mapping[str, Any]:
     arguments: Sequence[Any] = getattr(policy, "args", ())
     variables = arguments[0] if len(arguments) == 1 else None
@@ -177,6 +190,7 @@ def _read_description(path: pathlib.Path) -> dict[str, Any]:
             f"{place}: has format {description.get('format_version')}, and this version of pods_jax reads "
             f"{FORMAT_VERSION}; install the version that wrote it, or export again"
         )
+    checks.choice(f"{place}: format", description.get("format"), FORMATS)
     return description
 
 

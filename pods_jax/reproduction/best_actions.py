@@ -9,7 +9,7 @@ from pods_jax import envs
 from pods_jax.envs import Environment
 from pods_jax.reproduction import measurements, records, scales
 from pods_jax.reproduction.report import title
-from pods_jax.runs.workdir import write_json
+from pods_jax.storage.files import write_json
 from pods_jax.visual.curves import Record
 
 NAME = "best_actions.json"

@@ -19,6 +19,7 @@ from pods_jax import algorithms, envs
 from pods_jax.runs import metrics_log
 from pods_jax.runs.configuration import merged
 from pods_jax.runs.workdir import Workdir
+from pods_jax.storage import files
 from pods_jax.visual.curves import Record
 
 QUANTITIES = ("return", "terminal_kinetic_energy", "terminal_distance", "action_magnitude")
@@ -76,13 +77,10 @@ def read(path: pathlib.Path) -> list[Record]:
 
 def append(path: pathlib.Path, record: Record) -> None:
     """Adds one record to a file; half a line that a killed process left at its end is removed before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.read_text(encoding="utf-8") if path.exists() else ""
     whole = whole[: whole.rfind("\n") + 1]
     line = json.dumps({**record, "final": metrics_log.storable(record["final"])}, allow_nan=False)
-    replacement = path.with_suffix(".tmp")
-    replacement.write_text(f"{whole}{line}\n", encoding="utf-8")
-    os.replace(replacement, path)
+    files.write_text(path, f"{whole}{line}\n")
 
 
 def find(records: Sequence[Record], variant: str, config: Mapping[str, Any]) -> Record | None:
@@ -101,7 +99,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
 def write_csv(path: pathlib.Path, records: Sequence[Record]) -> None:
     """Writes one line for each look at a policy."""
     series = [name for name, value in records[0].items() if isinstance(value, list)]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with files.replacing(path) as (place,), place.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["environment", "task", "variant", "seed", *series])
         for record in records:
@@ -118,7 +116,7 @@ def _made(folder: Workdir) -> dict[str, Any]:
 
 
 def _plain(config: Mapping[str, Any]) -> Any:
-    return json.loads(json.dumps(config))
+    return json.loads(json.dumps(config, allow_nan=False))
 
 
 def _with_nan(row: Mapping[str, Any]) -> dict[str, Any]:

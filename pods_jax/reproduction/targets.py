@@ -24,7 +24,8 @@ from pods_jax.reproduction import best_actions, claims, measurements, records, r
 from pods_jax.reproduction.scales import OURS, SHEET, Row, Scale
 from pods_jax.runs import experiment
 from pods_jax.runs.progress import make_console
-from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.runs.workdir import Workdir
+from pods_jax.storage import files
 from pods_jax.visual import figures
 from pods_jax.visual.curves import Record
 
@@ -179,7 +180,7 @@ def measure(target: Target, scale: Scale, rows: Sequence[Row], root: pathlib.Pat
     path = root / DERIVATIVES
     if target.derivatives and not path.exists():
         env = envs.make(*rows[0], horizon=scale.horizon)
-        write_json(path, work.derivatives(env, min(scale.num_test_rollouts, 100)))
+        files.write_json(path, work.derivatives(env, min(scale.num_test_rollouts, 100)))
     for row in rows if target.best else ():
         best_actions.measure(scale, row, root / best_actions.NAME, work.best)
 
@@ -202,7 +203,7 @@ def write_target(folder: pathlib.Path, name: str, trained: Sequence[Record]) -> 
         figures.save(figures.comparison(trained), folder / "figure.png")
     elif target.figure:
         figures.save(figures.curves(trained, target.quantity, target.logarithmic), folder / "figure.png")
-    (folder / "claims.md").write_text(report.markdown(found) + "\n", encoding="utf-8")
+    files.write_text(folder / "claims.md", report.markdown(found) + "\n")
     return found
 
 
@@ -223,7 +224,7 @@ def write_page(root: pathlib.Path, scale: str) -> None:
         parts += [f"## {heading}", report.table(trained)]
         parts += [f"![{heading}]({name}/figure.png)"] if TARGETS[name].figure else []
         parts += [report.markdown(check(root / name, trained))]
-    (root / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    files.write_text(root / "results.md", "\n\n".join(parts) + "\n")
 
 
 def _parts(name: str) -> tuple[str, str]:

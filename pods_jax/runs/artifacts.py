@@ -19,7 +19,7 @@ from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as follow
 from pods_jax.runs import metrics_log
 from pods_jax.runs.experiment import load_run, read_configuration, restore, title_of
-from pods_jax.runs.progress import make_console
+from pods_jax.runs.progress import make_console, warn
 from pods_jax.runs.workdir import Workdir
 from pods_jax.types import Policy
 from pods_jax.visual import figures, viewer
@@ -28,25 +28,30 @@ from pods_jax.visual.jacobians import jacobians
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-UNTOLD = ("seed", "num_epochs", "evaluate_every", "num_test_rollouts", "search_optimum")
+UNTOLD = ("seed", "evaluate_every", "num_test_rollouts", "search_optimum")
 """Settings that do not part runs whose learning curves are drawn as one."""
 
 KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
 """The figures that `draw` draws."""
 
 
+DEFAULT_ROLLOUTS = 10
+"""How many unseen initial states are drawn together where nobody says."""
+
+
 def show(
     workdir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     rollout: int = 0,
-    num_rollouts: int = 10,
+    num_rollouts: int | None = None,
     compare: str | os.PathLike[str] = "",
     console: Console | None = None,
     checkpoint: str = "latest",
 ) -> None:
     """Draws the policy of a checkpoint as one HTML page.
 
-    It shows `num_rollouts` unseen initial states, from number `rollout` on. compare: the folder of another run in the
+    It shows `num_rollouts` unseen initial states, from number `rollout` on; ten, if not given, or all that there are.
+    compare: the folder of another run in the
     same environment, shown beside it, from the same states. Raises CheckpointError if a folder holds no such run, and
     InputError for what cannot be drawn or compared.
     """
@@ -64,8 +69,8 @@ def show(
                 f"compare = {str(compare)!r}: holds a run in another environment; they start differently"
             )
     first = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
-    num_rollouts = checks.integer("num_rollouts", num_rollouts, at_least=1)
-    starts = jax.tree.map(lambda leaf: leaf[first : first + num_rollouts], heldout_states(env, count))
+    shown_at_once = _how_many(num_rollouts, count - first)
+    starts = jax.tree.map(lambda leaf: leaf[first : first + shown_at_once], heldout_states(env, count))
     shown = {}
     for folder, loaded in zip(folders, configurations, strict=True):
         restored = restore(loaded, folder, console, checkpoint)
@@ -80,53 +85,78 @@ def draw(
     workdirs: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     kind: str = "learning",
-    num_rollouts: int = 10,
+    num_rollouts: int | None = None,
     console: Console | None = None,
     checkpoint: str = "latest",
 ) -> None:
     """Draws a figure: the learning curves of several runs, or what the policy of one does.
 
     kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
-    the last point against its position) and "actions", of `num_rollouts` unseen initial states; "jacobian" and
-    "hessians" of a rollout of the first of them. Raises CheckpointError if a folder holds no such run, and InputError
-    for what cannot be drawn.
+    the last point against its position) and "actions", of `num_rollouts` unseen initial states (ten, if not given, or
+    all that there are); "jacobian" and "hessians" of a rollout of the first of them. Raises CheckpointError if a
+    folder holds no such run, and InputError for what cannot be drawn.
     """
     console, path = console or make_console(), pathlib.Path(out)
     kind = checks.choice("kind", kind, KINDS)
+    figures.check_name(path)
     folders = [Workdir(one) for one in workdirs]
     if not folders or (kind != "learning" and len(folders) > 1):
         raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
     if kind == "learning":
-        figure = figures.learning_curves(by_setting(folders))
+        runs = by_setting(folders)
+        for label, trainings in runs.items():
+            ends = [rows[-1]["epoch"] if rows else 0 for rows in trainings]
+            if len({*ends}) > 1:
+                warn(console, f"{label}: one ends after epoch {min(ends)}, and so does the line of all of them")
+        figure = figures.learning_curves(runs)
     else:
         configuration, restored = load_run(folders[0], console, checkpoint)
         env = configuration.algorithm.env
-        count = checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=configuration.num_test_rollouts)
+        count = _how_many(num_rollouts, configuration.num_test_rollouts)
         figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, count)
         figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
     figures.save(figure, path)
     console.print(f"drawn in {os.path.relpath(path)}", markup=False)
 
 
+def _how_many(num_rollouts: int | None, available: int) -> int:
+    """The number of unseen initial states to draw; raises InputError where more are asked for than there are."""
+    if num_rollouts is None:
+        return min(DEFAULT_ROLLOUTS, available)
+    return checks.integer("num_rollouts", num_rollouts, at_least=1, at_most=available)
+
+
 def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]]]]:
-    """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'."""
+    """The rows of runs that differ in nothing but their seeds, under what tells their settings from the others'.
+
+    Runs of other lengths have lines of their own, and so have runs of the same seed.
+    """
     settings: list[dict[str, str]] = []
+    seeds: list[int] = []
     for folder in folders:
         flat = flatten_dict(read_configuration(folder).fields, sep=".")  # says so where there is no run
+        seeds.append(flat["seed"])
         settings.append({name: str(value) for name, value in flat.items() if name not in UNTOLD})
     every = dict.fromkeys(name for setting in settings for name in setting)
     telling = [name for name in every if _tells(name, settings)]
-    grouped: dict[str, list[list[dict[str, Any]]]] = {}
-    for folder, setting in zip(folders, settings, strict=True):
+    alike: dict[str, list[tuple[Workdir, int]]] = {}
+    for folder, setting, seed in zip(folders, settings, seeds, strict=True):
         told = ", ".join(f"{name} = {setting[name]}" for name in telling if name in setting)
         label = told or (str(folder.path) if len(folders) == 1 else f"{len(folders)} runs")
-        grouped.setdefault(label, []).append(metrics_log.read(folder.metrics))
-    return grouped
+        alike.setdefault(label, []).append((folder, seed))
+    return {label: rows for group, runs in alike.items() for label, rows in _lines(group, runs)}
+
+
+def _lines(label: str, runs: Sequence[tuple[Workdir, int]]) -> list[tuple[str, list[list[dict[str, Any]]]]]:
+    """One line for runs of different seeds; one for each folder where a seed is there twice."""
+    if len({seed for _, seed in runs}) == len(runs):
+        return [(label, [metrics_log.read(folder.metrics) for folder, _ in runs])]
+    return [(f"{label}, {folder.path}", [metrics_log.read(folder.metrics)]) for folder, _ in runs]
 
 
 def _tells(name: str, settings: Sequence[Mapping[str, str]]) -> bool:
     """Whether a setting parts runs; of different algorithms (or environments) the names tell enough."""
-    section = f"{name.partition('.')[0]}.name"
+    section = f"{name.partition('.')[0]}.name" if "." in name else name
     alike: dict[str | None, set[str | None]] = {}
     for setting in settings:
         alike.setdefault(None if name == section else setting[section], set()).add(setting.get(name))

@@ -92,7 +92,7 @@ def check(config: Mapping[str, Any]) -> Configuration:
     if mistakes:
         raise InputError("\n  ".join(["the configuration is not valid; nothing was started", *mistakes]))
     return Configuration(
-        fields=json.loads(json.dumps(config, default=methodcaller("item"))),
+        fields=json.loads(json.dumps(config, default=methodcaller("item"), allow_nan=False)),
         algorithm=algorithms.make(env=envs.make(**config["env"]), **config["algorithm"]),
         **checked,
     )

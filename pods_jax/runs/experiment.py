@@ -21,7 +21,7 @@ from pods_jax.checks import InputError
 from pods_jax.devices import processes
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as roll_out
-from pods_jax.runs import metrics_log
+from pods_jax.runs import collapse, metrics_log
 from pods_jax.runs.configuration import Configuration, check
 from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 from pods_jax.runs.preflight import Plan, locked, open_run
@@ -30,10 +30,11 @@ from pods_jax.runs.progress import make_console, print_table, warn
 from pods_jax.runs.recorder import RunRecorder
 from pods_jax.runs.signals import Interruption
 from pods_jax.runs.supervised import Progress, Recorder, supervise
-from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import checkpoints, manifest
+from pods_jax.storage.files import write_json
 from pods_jax.training import Program, compile_meanwhile, meanwhile
-from pods_jax.visual import animation, figures
+from pods_jax.visual import animation, figures, gif
 
 
 def run(
@@ -53,8 +54,9 @@ def run(
     many, after the first ones, a trace is left. evaluator: what the policy is measured with. Raises InputError before
     anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and for one
     that holds a run with other settings.
-    SIGTERM and Ctrl-C raise Interrupted after the running epochs. Of several `processes` the first writes and returns
-    the evaluation; num_devices is then meant of each.
+    A return that is far below that before training is said last, see `runs.collapse`. SIGTERM and Ctrl-C raise
+    Interrupted after the running epochs. Of several `processes` the first writes and returns the evaluation;
+    num_devices is then meant of each.
     """
     console = console or make_console()
     with processes.together():
@@ -91,6 +93,8 @@ def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
             _draw(configuration, folder)
     _print_places(folder, console)
+    if said := collapse.describe(metrics_log.read(folder.metrics), numbers):
+        warn(console, said)
     return numbers
 
 
@@ -153,9 +157,13 @@ def render(
     restored = restore(configuration, folder, console, checkpoint)
     start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(env, count))
     trajectory = roll_out(env, configuration.algorithm.policy(restored.state), start)
-    moving = animation.animate(env, trajectory.state, title=f"{title_of(configuration)}, epoch {restored.epoch}")
-    animation.save(moving, pathlib.Path(out), frames_per_second=1 / env.time_step)
-    console.print(f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}", markup=False)
+    scale = gif.time_scale(env.time_step, env.horizon)
+    speed = "".join(f", {text}" for text in [gif.scale_text(scale)] if text)
+    title = f"{title_of(configuration)}, epoch {restored.epoch}{speed}"
+    moving = animation.animate(env, trajectory.state, title=title)
+    animation.save(moving, pathlib.Path(out), frames_per_second=1 / (scale * env.time_step))
+    text = f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}{speed}"
+    console.print(text, markup=False)
 
 
 def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:

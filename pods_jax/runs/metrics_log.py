@@ -6,11 +6,13 @@ JSON has no form for a number that is not finite: it is written as null, and the
 
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
+
+from pods_jax.runs.events import EventWriter
+from pods_jax.storage import files
 
 
 def storable(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,14 +51,10 @@ class MetricsWriter:
     """
 
     def __init__(self, path: pathlib.Path, events: pathlib.Path, last_epoch: int = 0) -> None:
-        import tensorboardX  # Sets an environment variable when it is imported.
-
         kept = [row for row in read(path) if row["epoch"] <= last_epoch]
-        replacement = path.with_suffix(".tmp")
-        replacement.write_text("".join(_line(row) for row in kept), encoding="utf-8")
-        os.replace(replacement, path)
+        files.write_text(path, "".join(_line(row) for row in kept))
         self._file = path.open("a", encoding="utf-8")
-        self._events = tensorboardX.SummaryWriter(str(events), purge_step=last_epoch + 1)
+        self._events = EventWriter(events, last_epoch)
 
     def __enter__(self) -> "MetricsWriter":
         """Returns the writer itself."""
@@ -83,9 +81,7 @@ class MetricsWriter:
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             self._file.write(_line(row))
-            for name, value in row.items():
-                if name != "epoch" and isinstance(value, (int, float)) and math.isfinite(value):
-                    self._events.add_scalar(name, value, row["epoch"])
+            self._events.write(row)
         self._file.flush()
         self._events.flush()
 

@@ -19,9 +19,9 @@ from pods_jax.runs import metrics_log
 from pods_jax.runs.preflight import Plan
 from pods_jax.runs.progress import ProgressDisplay
 from pods_jax.runs.supervised import Progress, Recorder
-from pods_jax.runs.workdir import write_json
 from pods_jax.storage import checkpoints, manifest
 from pods_jax.storage.background_saver import Saver
+from pods_jax.storage.files import write_json
 from pods_jax.training import Callback, Report
 from pods_jax.types import Policy
 

@@ -6,12 +6,12 @@ import json
 import os
 import pathlib
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pods_jax.checks import InputError
-from pods_jax.storage import checkpoints
+from pods_jax.storage import checkpoints, files
 from pods_jax.storage.checkpoints import CheckpointError
 
 MAX_CONFIG_BYTES = 2**20
@@ -24,6 +24,15 @@ class Workdir:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not os.fspath(path):
             raise InputError("workdir = '': must be the folder of a run, for example --workdir=runs/pendulum")
+        try:
+            os.fsencode(path)
+            os.fspath(path).encode("utf-8")  # as what writes the checkpoints does
+        except UnicodeEncodeError as error:
+            raise InputError(
+                "workdir",
+                os.fspath(path),
+                "has letters that this locale does not know; set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
+            ) from error
         self.path = pathlib.Path(path).expanduser().absolute()
         self.config = self.path / "config.json"
         self.manifest = self.path / "manifest.json"
@@ -51,13 +60,13 @@ class Workdir:
         if not os.access(existing, os.W_OK | os.X_OK):
             raise InputError(f"workdir = '{self.path}': {existing} is not writable; name another folder")
         own = [path for path in vars(self).values() if path != self.path]
-        own += [temporary_path(path) for path in own]
         for path in own:
             if path.is_symlink() or (path.parent.is_symlink() and path.parent != self.path):
                 raise InputError(f"workdir = '{self.path}': {path} is a link, which could lead anywhere; remove it")
         if existing == self.path and not self.config.exists():
             names = {path.relative_to(self.path).parts[0] for path in own}
-            foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in names)
+            found = (entry.name for entry in self.path.iterdir() if not entry.name.endswith(files.SUFFIX))
+            foreign = sorted(name for name in found if name not in names)
             if foreign:
                 raise InputError(
                     f"workdir = '{self.path}': it holds {foreign[0]}, and no {self.config.name} of a run; "
@@ -77,6 +86,8 @@ class Workdir:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
             file.flush()
+            for folder in (self.path, self.learning_curve.parent):
+                files.remove_partial(folder)
             try:
                 yield
             finally:
@@ -99,19 +110,6 @@ class Workdir:
         if not isinstance(config, dict):
             raise CheckpointError(f"{self.config} is not a configuration: it holds no named fields")
         return config
-
-
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replacement = temporary_path(path)
-    replacement.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(replacement, path)
-
-
-def temporary_path(path: pathlib.Path) -> pathlib.Path:
-    """Where a file is written before it takes its name."""
-    return path.with_suffix(".tmp")
 
 
 def _now() -> str:

@@ -60,7 +60,7 @@ def unseal(sealed: Any) -> dict[str, Any]:
 
 def of_json(record: Mapping[str, Any]) -> str:
     """Returns the sha256 of a record in its JSON form, whatever the order of its fields."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _raw(leaf: jax.Array) -> bytes:

@@ -5,7 +5,6 @@ states, the versions and the device, and the sources of this package. What was c
 """
 
 import hashlib
-import os
 import pathlib
 import zipfile
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pods_jax.storage import checksums, manifest
+from pods_jax.storage import checksums, files, manifest
 
 HERE = pathlib.Path(__file__).parents[1]
 
@@ -58,8 +57,5 @@ def read(path: pathlib.Path, num_rollouts: int) -> np.ndarray | None:
 
 def write(path: pathlib.Path, optimum: jax.Array) -> None:
     """Keeps the optima (num_rollouts,) of held-out states; raises OSError if the disk is full or read-only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replacement = path.with_suffix(f".{os.getpid()}.tmp")
-    with replacement.open("wb") as file:
+    with files.replacing(path) as (place,), place.open("wb") as file:
         np.savez(file, optimum=np.asarray(optimum))
-    os.replace(replacement, path)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Drawing, Environment
+from pods_jax.storage import files
+from pods_jax.visual import gif
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -25,7 +28,8 @@ def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
     """An animation in real time of states, leaves (T, ...), such as `trajectory.state` of a rollout.
 
     Segments are blue, those that hang slack grey; handles are red squares, targets green crosses, planes grey.
-    Raises InputError for an environment that cannot be drawn.
+    `to_jshtml()` draws every frame, which a browser does not do in time where the time step is milliseconds; `save`
+    leaves out what it has to. Raises InputError as `drawings`.
     """
     from matplotlib.animation import FuncAnimation
 
@@ -36,7 +40,7 @@ def animate(env: Environment, states: Any, title: str = "") -> "FuncAnimation":
 def picture(env: Environment, states: Any, title: str = "") -> np.ndarray:
     """(height, width, 3) bytes: the last of the states, leaves (T, ...), as `animate` would show it, with its trail.
 
-    Raises InputError for an environment that cannot be drawn.
+    Raises InputError as `drawings`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -50,10 +54,23 @@ def picture(env: Environment, states: Any, title: str = "") -> np.ndarray:
 def drawings(env: Environment, states: Any) -> Drawing:
     """What the environment draws of states, leaves (T, ...), as NumPy arrays with a leading T.
 
-    Raises InputError for an environment that cannot be drawn.
+    Raises InputError for an environment that cannot be drawn, for no state at all, for states of another environment,
+    and where something is drawn at a place that is not finite.
     """
     env.drawing_function()  # refuses
-    return jax.tree.map(np.asarray, _draw_all(env, states))
+    own = jax.eval_shape(env.reset, jax.random.key(0))
+    lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(states)}
+    count = next(iter(lengths))[:1] if len(lengths) == 1 else ()
+    several = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*count, *leaf.shape), leaf.dtype), own)
+    checks.like("states", states, several)
+    if count == (0,):
+        raise InputError("states: hold no frame, must be at least one")
+    drawn = jax.tree.map(np.asarray, _draw_all(env, states))
+    places = np.concatenate([drawn.points, drawn.target], axis=1)
+    finite = np.isfinite(places).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(f"states: hold positions that are not finite, first in frame {int(np.argmin(finite))}")
+    return drawn
 
 
 def trail(drawn: Drawing) -> np.ndarray:
@@ -98,13 +115,17 @@ def _scene(env: Environment, states: Any, title: str) -> "tuple[Figure, Callable
 
 
 def save(animation: "FuncAnimation", path: pathlib.Path | str, frames_per_second: float) -> None:
-    """Writes a GIF that plays for ever. Raises InputError unless the name ends in .gif."""
-    from matplotlib.animation import PillowWriter
+    """Writes a GIF that plays for ever, completely or not at all; see `visual.gif` for which frames it shows.
 
+    frames_per_second: 1 / time_step for real time, at least 1 / 600. Raises InputError on others and unless the name
+    ends in .gif, and OSError if the file cannot be written.
+    """
     path = pathlib.Path(path)
     check_name(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    animation.save(str(path), writer=PillowWriter(fps=round(frames_per_second)), dpi=80)
+    lowest = gif.TICKS / gif.MAX_TICKS
+    rate = checks.number("frames_per_second", frames_per_second, at_least=lowest * (1 - 1e-6))
+    with files.replacing(path) as (place,):
+        animation.save(str(place), writer=gif.writer(rate), dpi=80)
 
 
 def check_name(path: pathlib.Path) -> None:

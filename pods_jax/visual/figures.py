@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax.typing import ArrayLike
 
+from pods_jax.checks import InputError
+from pods_jax.storage import files
 from pods_jax.visual.curves import best_known, gaps
 
 if TYPE_CHECKING:
@@ -43,11 +45,24 @@ def learning_curve(
     return figure
 
 
-def save(figure: "Figure", path: pathlib.Path | str) -> None:
-    """Writes a figure to a file, and makes its folder."""
+def save(figure: "Figure", path: pathlib.Path | str, dpi: int = 150) -> None:
+    """Writes a figure to a file, completely or not at all, and makes its folder.
+
+    Raises InputError as `check_name`, and OSError if it cannot be written; what was there is then as it was.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    check_name(path)
+    with files.replacing(path) as (place,):
+        figure.savefig(place, dpi=dpi)
+
+
+def check_name(path: pathlib.Path) -> None:
+    """Raises InputError unless the file can be a figure."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    endings = sorted(f".{name}" for name in FigureCanvasBase.filetypes)
+    if path.suffix.lower() not in endings:
+        raise InputError(f"out = {str(path)!r}: must name a file that ends in one of {', '.join(endings)}")
 
 
 def _draw_return(axes: "Axes", epochs: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:

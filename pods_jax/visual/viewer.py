@@ -16,8 +16,10 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Drawing, Environment
+from pods_jax.storage import files
 from pods_jax.types import Trajectory
 from pods_jax.visual import animation
 
@@ -35,8 +37,7 @@ class View:
         """Writes the page, and makes its folder. Raises InputError unless the name ends in .html."""
         path = pathlib.Path(path)
         check_name(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.page, encoding="utf-8")
+        files.write_text(path, self.page)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page in a frame of its own, so that neither changes the other."""
@@ -54,12 +55,13 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     """A page with one picture for each label, side by side, such as those of two policies.
 
     rollouts: for each label one trajectory, leaves (T, ...), or several, leaves (k, T, ...), among which the page
-    chooses. Raises InputError without any, for numbers that are not finite, and for an environment that cannot be
-    drawn. The kinetic energy is shown where `Environment.measure` gives it.
+    chooses. Raises InputError without any, for numbers that are not finite, for trajectories of another environment
+    or of no step, and for an environment that cannot be drawn. The kinetic energy is shown where
+    `Environment.measure` gives it.
     """
-    groups = {label: _several(trajectory) for label, trajectory in rollouts.items()}
-    if not any(groups.values()):
-        raise InputError("rollouts: must hold at least one trajectory")
+    if not isinstance(rollouts, Mapping) or not rollouts:
+        raise InputError('rollouts: must hold at least one trajectory, for example {"PODS": trajectory}')
+    groups = {label: _several(env, f"rollouts[{label!r}]", rollouts[label]) for label in rollouts}
     drawn = {
         label: [animation.drawings(env, trajectory.state) for trajectory in group] for label, group in groups.items()
     }
@@ -82,10 +84,18 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     return View(TEMPLATE.read_text(encoding="utf-8").replace("__DATA__", text))
 
 
-def _several(trajectory: Trajectory) -> list[Trajectory]:
-    if trajectory.reward.ndim == 1:
+def _several(env: Environment, name: str, trajectory: Trajectory) -> list[Trajectory]:
+    """The trajectories of one label; raises InputError unless they are such."""
+    checks.instance(name, trajectory, Trajectory, "pods_jax.rollout(env, policy, state)")
+    shape = np.shape(trajectory.reward)
+    if len(shape) not in (1, 2) or 0 in shape:
+        raise InputError(
+            name, None, "must be at least one, of at least one step", found=f"has rewards of shape {shape}"
+        )
+    checks.shape(f"{name}.action", trajectory.action, (*shape, env.action_size))
+    if len(shape) == 1:
         return [trajectory]
-    return [jax.tree.map(lambda leaf, i=index: leaf[i], trajectory) for index in range(len(trajectory.reward))]
+    return [jax.tree.map(lambda leaf, i=index: leaf[i], trajectory) for index in range(shape[0])]
 
 
 def _scene(env: Environment, drawn: Sequence[Drawing]) -> dict[str, Any]:
@@ -93,8 +103,6 @@ def _scene(env: Environment, drawn: Sequence[Drawing]) -> dict[str, Any]:
     first, dimension = drawn[0], drawn[0].points.shape[-1]
     points = [part.reshape(-1, dimension) for one in drawn for part in (one.points, one.target)]
     everything = np.concatenate(points)
-    if not np.all(np.isfinite(everything)):
-        raise InputError("rollouts: hold positions that are not finite")
     centre = (everything.max(axis=0) + everything.min(axis=0)) / 2
     radius = float(np.linalg.norm(everything - centre, axis=1).max()) + 1e-3
     cables = iter(range(len(first.segments)))

@@ -6,6 +6,7 @@ python scripts/site/configuration.py
 import pathlib
 
 from pods_jax import algorithms, envs, settings
+from pods_jax.storage import files
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -44,4 +45,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    files.write_text(PAGE, page())

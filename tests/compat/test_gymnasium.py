@@ -99,6 +99,14 @@ def test_a_picture_shows_the_episode_so_far(env):
     assert compat.to_gymnasium(env).metadata["render_fps"] == 30
 
 
+@pytest.mark.parametrize(("time_step", "rate"), [(2.5, 0.4), (1.0, 1), (1 / 60, 60), (1e-3, 1000), (0.03, 1 / 0.03)])
+def test_pictures_are_shown_as_often_as_there_are_steps(time_step, rate):
+    env = envs.make("pendulum_2d", time_step=time_step, horizon=3)
+    told = compat.to_gymnasium(env, "rgb_array").metadata["render_fps"]
+    assert told == pytest.approx(rate)
+    assert isinstance(told, type(rate))
+
+
 def test_what_cannot_be_is_refused(env):
     single, several = compat.to_gymnasium(env), compat.to_gymnasium_vector(env, 2)
     for wrong in (single, several):

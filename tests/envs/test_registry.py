@@ -52,6 +52,13 @@ def test_what_is_made_carries_its_name_and_task(name):
     assert (env.name, env.task) == (name, envs.tasks(name)[-1])
 
 
+def test_actions_have_the_units_of_what_they_drive():
+    handles = ("pendulum_2d", "pendulum_3d", "double_pendulum_3d", "payload_2d", "rope_3d", "cloth_3d")
+    expected = dict.fromkeys(handles, "m/s") | dict.fromkeys(("cartpole", "quadrotor", "quadrotor_payload"), "N")
+    expected |= {"acrobot": "N m", "pendubot": "N m", "hopper_slip": ""}
+    assert {name: envs.make(name).action_unit for name in envs.names()} == expected
+
+
 @pytest.mark.parametrize("name", envs.names())
 def test_the_settings_are_the_defaults(name):
     assert envs.make(name, **envs.settings(name)).time_step == envs.settings(name)["time_step"]

@@ -1,7 +1,9 @@
 """A policy in a file: the same function, and nothing that was damaged or mixed up is run."""
 
 import dataclasses
+import errno
 import json
+import pathlib
 import sys
 
 import jax
@@ -130,6 +132,10 @@ def test_another_version_or_environment_is_refused(saved, tmp_path, env):
     place.write_text(json.dumps(checksums.seal(record)))
     with pytest.raises(InputError, match="format 99"):
         export.load_policy(path)
+    record = json.loads(place.read_text())["record"] | {"format_version": 1, "format": "of_tomorrow"}
+    place.write_text(json.dumps(checksums.seal(record)))
+    with pytest.raises(InputError, match="format = 'of_tomorrow': must be one of safetensors, stablehlo, onnx"):
+        export.load_policy(path)
     other = envs.make("pendulum_3d", task="stop_at_origin", action_limit=0.5)
     with pytest.raises(InputError, match=r"another environment: task stop, now stop_at_origin; action limit"):
         export.load_policy(saved, other)
@@ -153,8 +159,37 @@ def test_a_missing_package_names_the_extra(monkeypatch, tmp_path, env, policy, f
         export.save_policy(tmp_path / f"a.{format}", env, policy, format)
 
 
-def test_a_policy_that_came_out_differently_is_loud(monkeypatch, tmp_path, env, policy):
-    pytest.importorskip("safetensors")
-    monkeypatch.setattr(policy_file, "compare", lambda *arguments: float("nan"))
-    with pytest.raises(FloatingPointError, match="differs from the policy"):
-        export.save_policy(tmp_path / "a.safetensors", env, policy, "safetensors")
+def test_a_refused_export_leaves_the_good_files_as_they_were(monkeypatch, saved, tmp_path, env, policy):
+    path = copied(saved, tmp_path)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    format = path.suffix[1:]
+    with monkeypatch.context() as patch:
+        patch.setattr(policy_file, "compare", lambda *arguments: float("nan"))
+        with pytest.raises(FloatingPointError, match=r"differs from the policy by nan .*; nothing was replaced"):
+            export.save_policy(path, env, policy, format)
+    for wrong in ({"loss": float("nan")}, {"array": jnp.zeros(2)}, {"when": {1, 2}}):
+        with pytest.raises(InputError, match="notes hold what JSON cannot"):
+            export.save_policy(path, env, policy, format, wrong)
+    (network,) = policy.args
+    broken = jax.tree_util.Partial(policy.func, jax.tree.map(lambda leaf: leaf * jnp.nan, network))
+    with pytest.raises(FloatingPointError, match="differs from the policy by nan"):
+        export.save_policy(path, env, broken, format)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    assert export.load_policy(path, env).description["notes"] == {"epoch": 4}
+
+
+def test_a_disk_that_fills_during_an_export_leaves_the_good_files(monkeypatch, saved, tmp_path, env, policy):
+    path = copied(saved, tmp_path)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    write = pathlib.Path.write_text
+
+    def full(place, text, **options):
+        write(place, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    with pytest.raises(
+        OSError, match=r"could not be written: .*No space left on device; what was there is as it was"
+    ):
+        export.save_policy(path, env, policy, path.suffix[1:])
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before

@@ -9,7 +9,8 @@ from configs import pods
 from pods_jax import export
 from pods_jax.commands import command_line
 from pods_jax.runs import artifacts, experiment
-from pods_jax.runs.workdir import Workdir, write_json
+from pods_jax.runs.workdir import Workdir
+from pods_jax.storage.files import write_json
 from scripts import export as export_script
 from scripts import plot as plot_script
 from scripts import render as render_script
@@ -107,3 +108,24 @@ def test_runs_are_told_apart_by_what_differs(run, tmp_path):
     assert others[1] == "algorithm.name = bptt"
     assert list(artifacts.by_setting([folders["a"], folders["b"]])) == ["2 runs"]
     assert list(artifacts.by_setting([folders["a"]])) == [str(folders["a"].path)]
+    # A longer run is no other seed, and neither is another run of the same seed.
+    longer, again = Workdir(tmp_path / "longer"), Workdir(tmp_path / "again")
+    write_json(longer.config, config | {"seed": 0, "num_epochs": 9})
+    write_json(again.config, config | {"seed": 0})
+    assert list(artifacts.by_setting([folders["a"], longer])) == ["num_epochs = 1", "num_epochs = 9"]
+    apart = artifacts.by_setting([folders["a"], folders["b"], again])
+    assert [len(runs) for runs in apart.values()] == [1, 1, 1]
+    assert [label.split(", ")[1] for label in apart] == [str(one.path) for one in (folders["a"], folders["b"], again)]
+
+
+def test_a_line_of_several_seeds_says_where_the_shortest_ends(run, tmp_path, capsys):
+    config = json.loads((run / "config.json").read_text())
+    for seed, last in enumerate((4, 2)):
+        folder = Workdir(tmp_path / str(seed))
+        write_json(folder.config, config | {"seed": seed, "num_epochs": 4})
+        numbers = {f"test/{name}": -1.0 for name in ("return_mean", "return_std", "optimality_gap")}
+        rows = [json.dumps({"epoch": epoch, **numbers}) for epoch in range(last + 1)]
+        folder.metrics.write_text("\n".join(rows) + "\n")
+    flags = [f"--workdir={tmp_path / '0'}", f"--workdir={tmp_path / '1'}", f"--out={tmp_path / 'a.png'}"]
+    assert plot_script.main(["plot.py", *flags]) == 0
+    assert "warning: 2 runs: one ends after epoch 2, and so does the line of all" in capsys.readouterr().out

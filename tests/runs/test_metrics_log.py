@@ -95,3 +95,12 @@ def test_scalars_become_tensorboard_events(path):
     content = events.read_bytes()
     assert b"train/loss" in content
     assert b"train/steps" not in content
+
+
+def test_another_attempt_within_the_same_second_keeps_the_events_of_the_first(path, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    for epoch in (1, 2):
+        write(path, [{"epoch": epoch, f"train/loss_{epoch}": 0.5}], last_epoch=epoch - 1)
+    kept = b"".join(file.read_bytes() for file in (path.parent / "events").iterdir())
+    assert b"train/loss_1" in kept
+    assert b"train/loss_2" in kept

@@ -5,6 +5,7 @@ import pytest
 
 import pods_jax
 from pods_jax import envs, sim
+from pods_jax.checks import InputError
 from pods_jax.visual import animation
 
 
@@ -47,3 +48,28 @@ def test_slack_cables_are_told_from_taut_ones():
     lifted = hanging.replace(position=hanging.position + jnp.array([[0.0, 0.1]]))
     np.testing.assert_array_equal(env.draw(hanging).slack, [False] * len(springs.ends))
     np.testing.assert_array_equal(env.draw(lifted).slack, springs.cable)
+
+
+def test_no_frame_nan_frames_and_states_of_another_environment_are_refused():
+    env = envs.make("pendulum_2d", horizon=4)
+    states = states_of(env)
+    nothing = jax.tree.map(lambda leaf: leaf[:0], states)
+    broken = states.replace(position=states.position.at[1].set(jnp.nan))
+    of_another = states_of(envs.make("pendulum_3d", horizon=4))
+    of_a_robot = states_of(envs.make("cartpole", horizon=4))
+    one = jax.tree.map(lambda leaf: leaf[0], states)
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), states)
+    uneven = states.replace(handle=states.handle[:2])
+    for wrong, message in (
+        (nothing, "states: hold no frame, must be at least one"),
+        (broken, "not finite, first in frame 1"),
+        (of_another, r"states\..* has shape"),
+        (of_a_robot, "states is "),
+        (one, r"states\..* has shape"),
+        (batch, r"states\..* has shape"),
+        (uneven, r"states\..* has shape"),
+        (None, "states is "),
+    ):
+        for draw in (animation.animate, animation.picture, animation.drawings):
+            with pytest.raises(InputError, match=message):
+                draw(env, wrong)

@@ -91,6 +91,20 @@ def test_what_cannot_be_shown_is_refused(env, two, tmp_path):
         viewer.view(env, {})
     with pytest.raises(InputError, match="positions that are not finite"):
         viewer.view(env, {"own": jax.tree.map(lambda leaf: leaf * np.nan, two)})
+    with pytest.raises(InputError, match=r"rollouts\['none'\] has rewards of shape \(0, 6\)"):
+        viewer.view(env, {"own": two, "none": jax.tree.map(lambda leaf: leaf[:0], two)})
+    with pytest.raises(InputError, match=r"has rewards of shape \(2, 0\)"):
+        viewer.view(env, {"own": jax.tree.map(lambda leaf: leaf[:, :0], two)})
+    other = envs.make("pendulum_3d", horizon=6)
+    with pytest.raises(InputError, match=r"rollouts\['own'\].action has shape \(2, 6, 3\)"):
+        viewer.view(env, {"own": trajectories(other, 2)})
+    with pytest.raises(InputError, match="states is "):
+        viewer.view(env, {"own": two.replace(state=two.state.position)})
+    with pytest.raises(InputError, match="must be of type Trajectory"):
+        viewer.view(env, {"own": two.state})
+    for nothing in (None, two):
+        with pytest.raises(InputError, match="must hold at least one trajectory"):
+            viewer.view(env, nothing)
     with pytest.raises(InputError, match=r"ends in \.html"):
         viewer.view(env, {"own": two}).save(str(tmp_path / "page.txt"))  # a string is a path, too
 
