@@ -6,7 +6,8 @@ Each check returns what is to be used in place of what was given: an int for a N
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Iterable
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -14,6 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 Kind = TypeVar("Kind")
+
+
+MAX_INTEGER = 2**31 - 1
+"""What a counter in a compiled program can count, and more than any array has entries along an axis."""
 
 
 class InputError(ValueError):
@@ -61,6 +66,8 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
         raise InputError(name, value, allowed)
     if value < at_least or (at_most is not None and value > at_most):
         raise InputError(name, value, allowed)
+    if at_most is None and value > MAX_INTEGER:
+        raise InputError(name, value, f"{allowed} and at most {MAX_INTEGER}")
     return int(value)
 
 
@@ -152,6 +159,25 @@ def instance(name: str, value: Any, kind: type[Kind], example: str) -> Kind:
     return value
 
 
+def sized(name: str, value: Any) -> Any:
+    """Returns `value` if it is a list, a tuple or an array with an axis, or raises InputError."""
+    if (not isinstance(value, Sequence) and np.ndim(value) == 0) or isinstance(value, str):
+        raise InputError(name, value, "must be a list")
+    return value
+
+
+def instances(name: str, value: Any, kind: type[Kind], example: str) -> tuple[Kind, ...]:
+    """Returns a list of instances of `kind` as a tuple, or raises InputError naming what is none."""
+    return tuple(instance(f"{name}[{index}]", each, kind, example) for index, each in enumerate(sized(name, value)))
+
+
+def path(name: str, value: Any) -> pathlib.Path:
+    """Returns the name of a file as a Path, or raises InputError if it is neither a string nor a path."""
+    if not isinstance(value, str | pathlib.PurePath):
+        raise InputError(name, value, 'must be the name of a file, such as "policy.onnx"')
+    return pathlib.Path(value)
+
+
 def function(name: str, value: Any) -> Callable[..., Any]:
     """Returns `value` if it can be called, or raises InputError."""
     if not callable(value):
@@ -191,20 +217,22 @@ def leaves(name: str, value: Any) -> Any:
     return value
 
 
-def reals(name: str, value: Any, shape: tuple[int | str, ...], dtype: Any) -> jax.Array:
+def reals(name: str, value: Any, shape: tuple[int | str, ...] | None, dtype: Any) -> jax.Array:
     """Returns real numbers, possibly traced, as an array of exactly `shape` and of the type `dtype`.
 
     What is a list or of another precision is converted; True, complex numbers and strings are no real numbers. A
-    name in the shape, such as "T", stands for any size but 0. Raises InputError.
+    name in the shape, such as "T", stands for any size but 0; None for a shape that the caller checks. Raises
+    InputError.
     """
-    allowed = f"must be real numbers of shape {_written(shape)}"
+    allowed = "must be real numbers" if shape is None else f"must be real numbers of shape {_written(shape)}"
     try:
         result = jnp.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(name, value, allowed) from error
     if not is_real(result.dtype):
         raise InputError(name, value, allowed, found=f"is of type {result.dtype}")
-    _check_sizes(name, result, shape, {})
+    if shape is not None:
+        _check_sizes(name, result, shape, {})
     return result.astype(dtype)
 
 

@@ -109,7 +109,7 @@ def optimize(
     """
     check_environment(env)
     if not isinstance(max_steps, jax.core.Tracer):
-        max_steps = checks.integer("max_steps", max_steps, at_least=0, at_most=2**31 - 1)
+        max_steps = checks.integer("max_steps", max_steps, at_least=0)
     tolerance = checks.scalar("tolerance", tolerance, env.action_limit.dtype, at_least=0.0)
     checks.leaves("state", state), checks.leaves("actions", actions), checks.leaves("guess", guess)
     return _optimize(env, state, actions, max_steps, tolerance, guess)

@@ -99,7 +99,8 @@ def from_environment(
     """An Environment of a `brax.envs.PipelineEnv`: its state is {"physics", "observation", "reward", "info"}.
 
     The physics are {"q", "qd"}: the rest of Brax's pipeline state is computed from them at each step. The info is
-    carried untouched, random keys and counters included. residual, reward, measure, draw, action_unit: as for `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
+    carried untouched, random keys and counters included. residual, reward, measure, draw, action_unit: as for
+    `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
     without `damping`. Actions are in [-1, 1], as Brax has them. Raises InputError for a wrapped environment or one
     that observes several things, and as `envs.from_step`.
     """

@@ -12,7 +12,7 @@ JAX has threads, which a forked process has not: `AsyncVectorEnv` needs context=
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,6 +34,8 @@ try:
 except ImportError as error:
     raise checks.missing("compat.gymnasium", "gymnasium", "gym") from error
 
+
+MAX_SEED = 2**64 - 1
 
 IMPORTED_BY = os.getpid()
 """The process that imported this module; one that is forked from it inherits the number."""
@@ -82,7 +84,7 @@ class GymnasiumEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         """
         check_process()
         _check_options(options)
-        seed = None if seed is None else checks.integer("seed", seed, at_least=0)
+        seed = None if seed is None else checks.integer("seed", seed, at_least=0, at_most=MAX_SEED)
         super().reset(seed=seed)
         before = self._episode if seed is None else None
         self._episode, outcome = begin(self.env, before.key if before else first_key(self.np_random))
@@ -167,12 +169,12 @@ class GymnasiumVectorEnvironment(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if seed is None:
             return None
         if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str):
-            first = checks.integer("seed", seed, at_least=0)
+            first = checks.integer("seed", seed, at_least=0, at_most=MAX_SEED)
             return [first + index for index in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise checks.InputError(f"seed has {len(seed)} entries: must be one number, or {self.num_envs} of them")
         return [
-            None if one is None else checks.integer(f"seed[{index}]", one, at_least=0)
+            None if one is None else checks.integer(f"seed[{index}]", one, at_least=0, at_most=MAX_SEED)
             for index, one in enumerate(seed)
         ]
 
@@ -181,7 +183,7 @@ def check_process() -> None:
     """Raises InputError in a process that was forked from one that used JAX, where a program would wait for ever."""
     if os.getpid() != IMPORTED_BY:
         raise checks.InputError(
-            "this process was forked from one that used JAX, whose threads it does not have, and would wait for ever: "
+            "this process was forked from one that used JAX, without its threads, and would wait for ever: "
             'start it anew, with gymnasium.vector.AsyncVectorEnv(..., context="spawn"), or use '
             "compat.to_gymnasium_vector, which needs no processes"
         )
@@ -247,5 +249,5 @@ def _advance_all(env: Environment, episodes: Episode, actions: jax.Array) -> tup
 
 
 def _check_options(options: dict[str, Any] | None) -> None:
-    if options:
+    if options is not None and not (isinstance(options, Mapping) and not options):
         raise checks.InputError(f"options = {options!r}: must be empty, a reset has no options")

@@ -33,8 +33,8 @@ class Functions:
 
     What has a default may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a
     step, a `trajopt.LinearModel` of states as vectors (`trajopt.flatten`), where it is to be had for less than
-    `jacfwd` asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and to stay
-    in. energy: the mechanical energy. draw: what pictures show of a state.
+    `jacfwd` asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and
+    to stay in. energy: the mechanical energy. draw: what pictures show of a state.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -162,7 +162,7 @@ class Environment:
 
     def reward_weights(self, num_steps: int) -> jax.Array:
         """(num_steps,) how much the reward of each step counts: 1, or with `terminal_only` 0 but for the last."""
-        weights = jnp.ones(num_steps, self.action_limit.dtype)
+        weights = jnp.ones(checks.integer("num_steps", num_steps, at_least=1), self.action_limit.dtype)
         return weights.at[:-1].set(0.0) if self.terminal_only else weights
 
     def with_reward(self, reward: Callable[[State, jax.Array], jax.Array]) -> "Environment":
@@ -174,7 +174,10 @@ class Environment:
         whole one, or True or False, becomes a floating-point number.
         """
         checks.function("reward", reward)
-        returned = jax.eval_shape(reward, jax.eval_shape(_reset, self, jax.random.key(0)), self.action_limit)
+        try:
+            returned = jax.eval_shape(reward, jax.eval_shape(_reset, self, jax.random.key(0)), self.action_limit)
+        except TypeError as error:
+            raise checks.InputError(f"reward cannot be traced by JAX: {str(error).splitlines()[0]}") from error
         shape = jax.tree.map(jnp.shape, returned)
         if shape != () or jnp.issubdtype(returned.dtype, np.complexfloating):
             what = returned.dtype if shape == () else shape
@@ -253,7 +256,7 @@ class Environment:
         return checks.reals("actions", actions, ("T", self.action_size), self.action_limit.dtype)
 
     def _own(self, tree: Any) -> Any:
-        """The same with all floating-point numbers in the type of the environment, also where jax has another by now."""
+        """The same with all floating-point numbers in the type of the environment, whichever jax prefers by now."""
         dtype = self.action_limit.dtype
         return jax.tree.map(
             lambda leaf: jnp.asarray(leaf).astype(dtype) if is_floating(leaf) else jnp.asarray(leaf), tree

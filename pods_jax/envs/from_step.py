@@ -74,7 +74,7 @@ def from_step(
         ("draw", draw),
     ):
         given is None or checks.function(field, given)
-    limit = checks.array("action_limit", action_limit, (np.size(action_limit),), above=0.0)
+    limit = checks.array("action_limit", action_limit, (max(np.size(action_limit), 1),), above=0.0)
     key = jax.random.key(0)
     state = traced("reset", reset, key)
     dtype = dtype_of(state)
@@ -129,7 +129,7 @@ def traced(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         first, second = (
             jax.make_jaxpr(partial(lambda *given: function(*given)), return_shape=True)(*arguments) for _ in range(2)
         )
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
+    except (TypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{name} cannot be traced by JAX: {reason}") from error
     if first[0].effects:
@@ -203,7 +203,10 @@ def check_vector(name: str, got: Any, dtype: jnp.dtype) -> None:
 
 def check_layout(layout: Sequence[Block], size: int) -> None:
     """Raises InputError unless the blocks, if there are any, have as many components as an observation."""
-    told = sum(block.size for block in layout)
+    blocks = layout if isinstance(layout, Sequence) else [layout]
+    for index, block in enumerate(blocks):
+        checks.instance(f"observation_layout[{index}]", block, Block, 'envs.Block("velocity", "m/s", 2, "x, z")')
+    told = sum(block.size for block in blocks)
     if layout and told != size:
         raise InputError(f"observation_layout has {told} components: must have {size}, as observe returns")
 

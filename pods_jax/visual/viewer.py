@@ -16,8 +16,10 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Drawing, Environment
+from pods_jax.rollouts import check_environment
 from pods_jax.types import Trajectory
 from pods_jax.visual import animation
 
@@ -33,8 +35,7 @@ class View:
 
     def save(self, path: pathlib.Path | str) -> None:
         """Writes the page, and makes its folder. Raises InputError unless the name ends in .html."""
-        path = pathlib.Path(path)
-        check_name(path)
+        path = check_name(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")
 
@@ -44,10 +45,12 @@ class View:
         return f'<iframe srcdoc="{source}" width="100%" height="620" style="border:0" allowfullscreen></iframe>'
 
 
-def check_name(path: pathlib.Path) -> None:
-    """Raises InputError unless the file can be a page."""
+def check_name(path: pathlib.Path | str) -> pathlib.Path:
+    """The name of a page; raises InputError unless the file can be one."""
+    path = checks.path("path", path)
     if path.suffix != ".html":
         raise InputError(f"out = {str(path)!r}: must name a file that ends in .html")
+    return path
 
 
 def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") -> View:
@@ -57,6 +60,11 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     chooses. Raises InputError without any, for numbers that are not finite, and for an environment that cannot be
     drawn. The kinetic energy is shown where `Environment.measure` gives it.
     """
+    check_environment(env)
+    title = checks.text("title", title)
+    checks.instance("rollouts", rollouts, Mapping, '{"PODS": pods_jax.rollout(env, policy, state)}')
+    for label, trajectory in rollouts.items():
+        checks.instance(f"rollouts[{label!r}]", trajectory, Trajectory, "what `rollout` returns")
     groups = {label: _several(trajectory) for label, trajectory in rollouts.items()}
     if not any(groups.values()):
         raise InputError("rollouts: must hold at least one trajectory")
