@@ -7,7 +7,7 @@ import difflib
 import math
 import numbers
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -169,6 +169,13 @@ def sized(name: str, value: Any) -> Any:
 def instances(name: str, value: Any, kind: type[Kind], example: str) -> tuple[Kind, ...]:
     """Returns a list of instances of `kind` as a tuple, or raises InputError naming what is none."""
     return tuple(instance(f"{name}[{index}]", each, kind, example) for index, each in enumerate(sized(name, value)))
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Returns `value` if it is a dictionary or another mapping, or raises InputError."""
+    if not isinstance(value, Mapping):
+        raise InputError(name, value, "must be a dictionary")
+    return value
 
 
 def path(name: str, value: Any) -> pathlib.Path:

@@ -57,12 +57,12 @@ def save_policy(
     """
     path = check_name(path, format)
     check_environment(env)
-    checks.instance("notes", {} if notes is None else notes, Mapping, '{"trained": "yesterday"}')
+    notes = checks.mapping("notes", {} if notes is None else notes)
     variables = _variables(policy)
     content = WRITERS[format](env, variables)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    description = describe(env, variables, format) | {"sha256": _digest(content), "notes": dict(notes or {})}
+    description = describe(env, variables, format) | {"sha256": _digest(content), "notes": dict(notes)}
     description_path(path).write_text(json.dumps(checksums.seal(description), indent=1) + "\n")
     difference = compare(load_policy(path, env), env, variables)
     tolerance = TOLERANCE[str(env.action_limit.dtype)]

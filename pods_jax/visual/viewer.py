@@ -62,8 +62,7 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     """
     check_environment(env)
     title = checks.text("title", title)
-    checks.instance("rollouts", rollouts, Mapping, '{"PODS": pods_jax.rollout(env, policy, state)}')
-    for label, trajectory in rollouts.items():
+    for label, trajectory in checks.mapping("rollouts", rollouts).items():
         checks.instance(f"rollouts[{label!r}]", trajectory, Trajectory, "what `rollout` returns")
     groups = {label: _several(trajectory) for label, trajectory in rollouts.items()}
     if not any(groups.values()):
