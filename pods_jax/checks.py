@@ -264,6 +264,7 @@ def like(name: str, value: Any, expected: Any, leading: tuple[str, ...] = (), *,
     have to be what they are. leading: names of axes that stand before those of `expected` in all leaves. made_by:
     where to get one from, for messages. Raises InputError.
     """
+    leaves(name, value)
     models, allowed = jax.tree.flatten(expected)
     if jax.tree_util.all_leaves([expected]) and not hasattr(value, "dtype") and is_real(expected.dtype):
         value = reals(name, value, (*leading, *expected.shape), expected.dtype)  # such as a list

@@ -50,7 +50,14 @@ WRONG = {
 FREE = {("compat.from_gymnax", "params")}
 """What the other library defines: anything may be right."""
 
-CALLED = {"values": "weights", "policy": "action", "points": "segments", "path": "out", "springs": "mass"}
+CALLED = {
+    "values": "weights",
+    "policy": "action",
+    "points": "segments",
+    "path": "out",
+    "position": "point",
+    "springs": "mass",
+}
 """Other words for an argument: what it is for, or what a function that was given returned."""
 
 WITHOUT_ARGUMENTS = {"algorithms.names", "envs.names"}
@@ -330,7 +337,7 @@ def outcome(calls, name, argument, wrong):
     except InputError as error:
         message = str(error)
     if message is not None:
-        words = [*right, *(CALLED[each] for each in right if each in CALLED)]
+        words = [*right, *(CALLED[each] for each in right if each in CALLED), f"{wrong}.json"]
         assert any(word in message for word in words), f"{name}({argument}={wrong!r}): {message}"
         assert ": " in message
     return message

@@ -30,9 +30,10 @@ def register(
     ranges do not say it all. replace: whether it may take the place of one that
     has this name. Raises InputError where one of these is something else.
     """
+    replace = checks.boolean("replace", replace)
     if not isinstance(name, str) or not name:
         raise checks.InputError("name", name, "must be a text, as it will stand in configurations")
-    if name in names() and not checks.boolean("replace", replace):
+    if name in names() and not replace:
         raise checks.InputError("name", name, "there is such an algorithm; choose another name, or replace=True")
     if not _are_settings(Config):
         raise checks.InputError("Config", Config, "must be a frozen dataclass with a default for each field")

@@ -186,8 +186,9 @@ def _check_environment(path: pathlib.Path, description: Mapping[str, Any], env: 
 
 def _read_description(path: pathlib.Path) -> dict[str, Any]:
     place = description_path(path)
+    content = _read(place)
     try:
-        description = checksums.unseal(json.loads(_read(place)))
+        description = checksums.unseal(json.loads(content))
     except ValueError as error:
         raise InputError(f"{place}: damaged, it is not what was written ({error}); export again") from error
     if description.get("format_version") != FORMAT_VERSION:
