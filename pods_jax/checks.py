@@ -6,13 +6,19 @@ Each check returns what is to be used in place of what was given: an int for a N
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Iterable
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Kind = TypeVar("Kind")
+
+
+MAX_INTEGER = 2**31 - 1
+"""What a counter in a compiled program can count, and more than any array has entries along an axis."""
 
 
 class InputError(ValueError):
@@ -60,6 +66,8 @@ def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None)
         raise InputError(name, value, allowed)
     if value < at_least or (at_most is not None and value > at_most):
         raise InputError(name, value, allowed)
+    if at_most is None and value > MAX_INTEGER:
+        raise InputError(name, value, f"{allowed} and at most {MAX_INTEGER}")
     return int(value)
 
 
@@ -78,11 +86,18 @@ def seed(name: str, value: Any) -> int:
 def choice(name: str, value: Any, valid: Iterable[str]) -> str:
     """Returns `value` if it is one of the `valid` names, or raises InputError naming the closest one."""
     valid = tuple(valid)
-    if value in valid:
+    if isinstance(value, str) and value in valid:
         return valid[valid.index(value)]
     close = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise InputError(name, value, f"{hint}must be one of {', '.join(valid)}")
+
+
+def text(name: str, value: Any) -> str:
+    """Returns `value` as a str, or raises InputError if it is anything else."""
+    if not isinstance(value, str):
+        raise InputError(name, value, "must be a string")
+    return str(value)
 
 
 def array(
@@ -95,10 +110,7 @@ def array(
 ) -> np.ndarray:
     """Returns `value` as a finite float array of exactly `shape`, or raises InputError."""
     allowed = f"must be finite numbers of shape {shape}{_range_text(above, at_least)}"
-    try:
-        result = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(name, value, allowed) from error
+    result = _as_numbers(name, value, allowed).astype(float)
     if result.shape != shape:
         raise InputError(name, value, f"must have shape {shape}", found=f"has shape {result.shape}")
     if not np.all(np.isfinite(result)):
@@ -109,20 +121,34 @@ def array(
 
 
 def sizes(name: str, value: Any) -> tuple[int, ...]:
-    """Returns `value` as a tuple of whole numbers >= 1, or raises InputError if it is empty or anything else."""
-    if not isinstance(value, tuple | list) or not value:
-        raise InputError(name, value, "must be a non-empty tuple of whole numbers")
+    """Returns `value` as a tuple of whole numbers >= 1, none or more, or raises InputError if it is anything else."""
+    if not isinstance(value, tuple | list):
+        raise InputError(name, value, "must be a tuple of whole numbers, at least 1 each, or ()")
     return tuple(integer(f"{name}[{index}]", size, at_least=1) for index, size in enumerate(value))
 
 
 def key(name: str, value: Any) -> jax.Array:
-    """Returns `value` if it is one random key of the typed kind, or raises InputError saying how to make one."""
+    """Returns one random key of the typed kind, of any implementation, or raises InputError saying how to make one.
+
+    A key of the old kind, such as `jax.random.PRNGKey(0)`, becomes the typed one that draws the same numbers.
+    """
     cure = "must be one random key, for example jax.random.key(0)"
-    if not isinstance(value, jax.Array) or not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    several = f"{cure} (use jax.vmap for several)"
+    if isinstance(value, jax.Array) and is_key(value):
+        if value.shape != ():
+            raise InputError(name, value, several, found=f"has shape {value.shape}")
+        return value
+    if not isinstance(value, jax.Array | np.ndarray) or value.dtype != np.uint32:
         raise InputError(name, value, cure)
-    if value.shape != ():
-        raise InputError(name, value, f"{cure} (use jax.vmap for several)", found=f"has shape {value.shape}")
-    return value
+    expected = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+    if value.shape != expected:
+        raise InputError(name, value, several, found=f"is of the old kind and has shape {value.shape}")
+    return jax.random.wrap_key_data(jnp.asarray(value))
+
+
+def is_key(value: Any) -> bool:
+    """Whether an array consists of random keys of the typed kind."""
+    return bool(jnp.issubdtype(value.dtype, jax.dtypes.prng_key))
 
 
 def instance(name: str, value: Any, kind: type[Kind], example: str) -> Kind:
@@ -133,36 +159,154 @@ def instance(name: str, value: Any, kind: type[Kind], example: str) -> Kind:
     return value
 
 
+def sized(name: str, value: Any) -> Any:
+    """Returns `value` if it is a list, a tuple or an array with an axis, or raises InputError."""
+    if (not isinstance(value, Sequence) and np.ndim(value) == 0) or isinstance(value, str):
+        raise InputError(name, value, "must be a list")
+    return value
+
+
+def instances(name: str, value: Any, kind: type[Kind], example: str) -> tuple[Kind, ...]:
+    """Returns a list of instances of `kind` as a tuple, or raises InputError naming what is none."""
+    return tuple(instance(f"{name}[{index}]", each, kind, example) for index, each in enumerate(sized(name, value)))
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Returns `value` if it is a dictionary or another mapping, or raises InputError."""
+    if not isinstance(value, Mapping):
+        raise InputError(name, value, "must be a dictionary")
+    return value
+
+
+def path(name: str, value: Any) -> pathlib.Path:
+    """Returns the name of a file as a Path, or raises InputError if it is neither a string nor a path."""
+    if not isinstance(value, str | pathlib.PurePath):
+        raise InputError(name, value, 'must be the name of a file, such as "policy.onnx"')
+    return pathlib.Path(value)
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """Returns `value` if it can be called, or raises InputError."""
+    if not callable(value):
+        raise InputError(name, value, "must be a function")
+    return value
+
+
 def functions(name: str, value: Any) -> tuple[Callable[..., Any], ...]:
     """Returns a list of functions as a tuple, or raises InputError naming what is none."""
     if callable(value) or not isinstance(value, Iterable):
         raise InputError(name, value, f"must be a list of functions, for example {name}=[print]")
-    every = tuple(value)
-    for index, each in enumerate(every):
-        if not callable(each):
-            raise InputError(f"{name}[{index}]", each, "must be a function")
-    return every
+    return tuple(function(f"{name}[{index}]", each) for index, each in enumerate(value))
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether arrays of a type hold real numbers: of any precision, whole ones too, but neither bool nor complex."""
+    return bool(jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer))
+
+
+def leaves(name: str, value: Any) -> Any:
+    """Returns a pytree that a compiled program takes, or raises InputError naming a leaf that is no array of numbers.
+
+    Shapes and types are left to `reals` and `like`, which know them while the program is traced.
+    """
+    try:
+        with_path = jax.tree_util.tree_leaves_with_path(value)
+    except (TypeError, ValueError) as error:  # keys that cannot be sorted
+        raise InputError(name, value, "must be arrays of numbers, in a structure that JAX knows") from error
+    for path, leaf in with_path:
+        where = name + jax.tree_util.keystr(path)
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex):
+            raise InputError(where, leaf, "must be an array of numbers")
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "OSUMmV" and not is_real(leaf.dtype):
+            raise InputError(where, leaf, "must be an array of numbers", found=f"is an array of {leaf.dtype}")
+        if isinstance(leaf, int) and not -(2**31) <= leaf < 2**31:
+            raise InputError(where, leaf, "must be a number that an array can hold; write it as a float")
+    return value
+
+
+def reals(name: str, value: Any, shape: tuple[int | str, ...] | None, dtype: Any) -> jax.Array:
+    """Returns real numbers, possibly traced, as an array of exactly `shape` and of the type `dtype`.
+
+    What is a list or of another precision is converted; True, complex numbers and strings are no real numbers. A
+    name in the shape, such as "T", stands for any size but 0; None for a shape that the caller checks. Raises
+    InputError.
+    """
+    allowed = "must be real numbers" if shape is None else f"must be real numbers of shape {_written(shape)}"
+    try:
+        result = jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(name, value, allowed) from error
+    if not is_real(result.dtype):
+        raise InputError(name, value, allowed, found=f"is of type {result.dtype}")
+    if shape is not None:
+        _check_sizes(name, result, shape, {})
+    return result.astype(dtype)
+
+
+def scalar(name: str, value: Any, dtype: Any, *, at_least: float) -> Any:
+    """Returns one number >= at_least as a float, or in the type `dtype` where it is traced and unknown."""
+    if isinstance(value, jax.core.Tracer):
+        return reals(name, value, (), dtype)
+    is_array = isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and is_real(value.dtype)
+    return number(name, value.item() if is_array else value, at_least=at_least)
 
 
 def shape(name: str, value: Any, expected: tuple[int, ...]) -> Any:
     """Returns the (possibly traced) array if it has the expected shape, or raises InputError."""
-    if np.shape(value) != expected:
-        cure = "(everything is written for one trajectory; use jax.vmap for a batch)"
-        found = f"has shape {np.shape(value)}"
-        raise InputError(name, value, f"must have shape {expected} {cure}", found=found)
+    _check_sizes(name, value, expected, {})
     return value
 
 
-def like(name: str, value: Any, expected: Any) -> Any:
-    """Returns the pytree if it has the structure and the leaf shapes of `expected`, or raises InputError."""
-    got, allowed = jax.tree.structure(value), jax.tree.structure(expected)
+def like(name: str, value: Any, expected: Any, leading: tuple[str, ...] = (), *, made_by: str = "env.reset") -> Any:
+    """Returns the pytree, possibly traced, with the structure, the shapes and the types of `expected`.
+
+    Real numbers are converted where real numbers are expected, whole numbers where whole ones are; keys and flags
+    have to be what they are. leading: names of axes that stand before those of `expected` in all leaves. made_by:
+    where to get one from, for messages. Raises InputError.
+    """
+    leaves(name, value)
+    models, allowed = jax.tree.flatten(expected)
+    if jax.tree_util.all_leaves([expected]) and not hasattr(value, "dtype") and is_real(expected.dtype):
+        value = reals(name, value, (*leading, *expected.shape), expected.dtype)  # such as a list
+    got = jax.tree.structure(value)
     if got != allowed:  # type: ignore[operator]
-        raise InputError(name, value, f"must be {allowed}, as `env.reset` returns it", found=f"is {got}")
-    for (path, leaf), model in zip(
-        jax.tree_util.tree_leaves_with_path(value), jax.tree.leaves(expected), strict=True
-    ):
-        shape(name + jax.tree_util.keystr(path), leaf, model.shape)
-    return value
+        raise InputError(name, value, f"must be {allowed}, as `{made_by}` returns it", found=f"is {got}")
+    sizes: dict[str, int] = {}
+    found = []
+    for (path, leaf), model in zip(jax.tree_util.tree_leaves_with_path(value), models, strict=True):
+        where = name + jax.tree_util.keystr(path)
+        _check_sizes(where, leaf, (*leading, *model.shape), sizes)
+        found.append(_converted(where, leaf, model.dtype))
+    return jax.tree.unflatten(allowed, found)
+
+
+def _converted(name: str, leaf: Any, dtype: Any) -> Any:
+    kind = jnp.result_type(leaf)
+    if kind == dtype:
+        return leaf
+    if is_real(kind) and (jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(kind, np.integer)) and is_real(dtype):
+        return jnp.asarray(leaf).astype(dtype)
+    raise InputError(name, leaf, f"must be {dtype}", found=f"is {kind}")
+
+
+def _check_sizes(name: str, value: Any, expected: tuple[int | str, ...], known: dict[str, int]) -> None:
+    """Raises InputError unless the shape is the expected one; sizes of named axes are kept in `known`."""
+    got = np.shape(value)
+    wanted = [known.get(size, size) if isinstance(size, str) else size for size in expected]
+    fits = len(got) == len(wanted) and all(
+        own >= 1 if isinstance(size, str) else own == size for own, size in zip(got, wanted, strict=True)
+    )
+    if not fits:
+        cure = "(everything is written for one trajectory; use jax.vmap for a batch)"
+        verb = "have" if name in ("actions", "states") else "has"
+        raise InputError(
+            name, value, f"must have shape {_written(tuple(wanted))} {cure}", found=f"{verb} shape {got}"
+        )
+    known.update({size: own for own, size in zip(got, expected, strict=True) if isinstance(size, str)})
+
+
+def _written(shape: tuple[int | str, ...]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def missing(feature: str, package: str, extra: str) -> InputError:
@@ -174,3 +318,14 @@ def _range_text(above: float | None, at_least: float | None) -> str:
     if above is not None:
         return f", greater than {above:g}"
     return "" if at_least is None else f", at least {at_least:g}"
+
+
+def _as_numbers(name: str, value: Any, allowed: str) -> np.ndarray:
+    """Real numbers as an array, or InputError; strings and booleans, which NumPy would take, are none."""
+    try:
+        result = np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:  # of different lengths, traced, a random key
+        raise InputError(name, value, allowed) from error
+    if not is_real(result.dtype):
+        raise InputError(name, value, allowed)
+    return result

@@ -71,7 +71,7 @@ def make_heldout_set(
     search: False leaves it out, for large systems; the optimality gap is then NaN. num_restarts: further searches of
     each state, from random actions, in turn new ones in every step and few that are held for long.
     """
-    checks.integer("num_restarts", num_restarts, at_least=0)
+    search, num_restarts = checks.boolean("search", search), checks.integer("num_restarts", num_restarts, at_least=0)
     states = heldout_states(env, num_rollouts, seed)
     if not search:
         return HeldOutSet(states, jnp.full(num_rollouts, jnp.nan, env.action_limit.dtype), searched=False)
@@ -110,6 +110,8 @@ def evaluate(
     if test_bed is not None:
         raise checks.InputError("test_bed: is called heldout now, evaluate(env, policy, heldout=...)")
     _check(env, policy, heldout)
+    num_rollouts = checks.integer("num_rollouts", num_rollouts, at_least=1)
+    seed, num_restarts = checks.seed("seed", seed), checks.integer("num_restarts", num_restarts, at_least=0)
     heldout = heldout or make_heldout_set(env, num_rollouts, seed, num_restarts=num_restarts)
     trajectories = _rollouts(env, as_pytree(policy), heldout.states)
     best = heldout.optimum

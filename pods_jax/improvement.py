@@ -4,7 +4,6 @@ Written for one trajectory and compiled; `improve_batch` is for many, whose dire
 """
 
 import dataclasses
-import numbers
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
@@ -12,18 +11,18 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks, trajopt
 from pods_jax.devices import chunking, sharding
 from pods_jax.envs.environment import Environment, State
-from pods_jax.rollouts import check_actions, flatten_states, replay
+from pods_jax.rollouts import as_trajectories, check_environment, flatten_states, replay
 from pods_jax.trajopt import (
     Direction,
     LineSearchResult,
     Problem,
     around_guess,
     directions,
+    flatten,
     levenberg_marquardt,
     no_step,
 )
@@ -72,8 +71,8 @@ def improve(
     diagonal of the Hessian; needed where w_a = 0. num_steps: how many times; it stops early where nothing better is
     found. Raises InputError on an unknown method, a wrong shape, and a damping or a count that is not allowed.
     """
-    _check(damping, num_steps)
-    return _improve_actions(env, state, actions, method, damping, num_steps)
+    how = _checked(env, method, damping, num_steps)
+    return _improve_actions(env, checks.leaves("state", state), checks.leaves("actions", actions), *how)
 
 
 def improve_trajectory(
@@ -85,11 +84,11 @@ def improve_trajectory(
     num_steps: int = 1,
 ) -> Improvement:
     """`improve` for actions whose trajectory from `state` is known, which saves simulating it again."""
-    _check(damping, num_steps)
-    return _improve_trajectory(env, state, trajectory, method, damping, num_steps)
+    how = _checked(env, method, damping, num_steps)
+    checks.instance("trajectory", trajectory, Trajectory, "what `rollout` returns")
+    return _improve_trajectory(env, checks.leaves("state", state), checks.leaves("trajectory", trajectory), *how)
 
 
-@jax.jit
 def optimize(
     env: Environment,
     state: State,
@@ -105,8 +104,29 @@ def optimize(
     than `tolerance` of the value, or after max_steps.
 
     Returns the last improvement, its `value_before` that of the given actions, and whether it converged. The value is
-    never below that; a search from a guess that did not get far enough ends with the given actions.
+    never below that; a search from a guess that did not get far enough ends with the given actions. Raises InputError
+    on another shape, and on a number of steps or a tolerance that is not allowed.
     """
+    check_environment(env)
+    if not isinstance(max_steps, jax.core.Tracer):
+        max_steps = checks.integer("max_steps", max_steps, at_least=0)
+    tolerance = checks.scalar("tolerance", tolerance, env.action_limit.dtype, at_least=0.0)
+    checks.leaves("state", state), checks.leaves("actions", actions), checks.leaves("guess", guess)
+    return _optimize(env, state, actions, max_steps, tolerance, guess)
+
+
+@jax.jit
+def _optimize(
+    env: Environment,
+    state: State,
+    actions: jax.Array,
+    max_steps: int,
+    tolerance: float,
+    guess: State | None,
+) -> tuple[Improvement, jax.Array]:
+    state = env.as_state(state)
+    if guess is not None:
+        guess = env.as_state(guess, "guess", ("T",))
     played = replay(env, state, actions)
     problem, unravel = trajectory_problem(env, state, played)
     value = jnp.sum(played.reward)
@@ -135,8 +155,9 @@ def improve_batch(
     devices share the rollouts, and chunk_size is for each of them. Raises InputError as `improve` does, and if the
     rollouts cannot be shared equally.
     """
-    _check(damping)
-    checks.integer("chunk_size", chunk_size, at_least=0)
+    method, damping, _ = _checked(env, method, damping)
+    chunk_size = checks.integer("chunk_size", chunk_size, at_least=0)
+    checks.leaves("states", states), checks.leaves("trajectories", trajectories)
     return _improve_batch(env, states, trajectories, method, damping, chunk_size)
 
 
@@ -145,16 +166,16 @@ def trajectory_problem(env: Environment, state: State, trajectory: Trajectory) -
 
     Raises InputError if the actions are not those of one trajectory.
     """
-    check_actions(env, trajectory.action)
-    start, unravel = ravel_pytree(state)
+    actions = env.as_actions(trajectory.action)
+    start, unravel = flatten(env.as_state(state))
     problem = Problem(
-        dynamics=lambda vector, action: ravel_pytree(env.step(unravel(vector), action))[0],
+        dynamics=lambda vector, action: flatten(env.step(unravel(vector), action))[0],
         objective=_objective(env, unravel),
         linearize=lambda vector, action, after: env.linearize(unravel(vector), action, unravel(after)),
         state=start,
-        actions=trajectory.action,
+        actions=actions,
         states=flatten_states(trajectory.state),
-        weights=env.reward_weights(trajectory.action.shape[0]),
+        weights=env.reward_weights(actions.shape[0]),
         limit=env.action_limit,
     )
     return problem, unravel
@@ -204,6 +225,7 @@ def _improve_batch(
     damping: float | jax.Array,
     chunk_size: int,
 ) -> Improvement:
+    states, trajectories = as_trajectories(env, states, trajectories)
     first = jax.tree.map(lambda leaf: leaf[0], (states, trajectories))
     method = directions.choose(method, trajectory_problem(env, *first)[0])
 
@@ -237,7 +259,11 @@ def _improve_once(problem: Problem, method: str, damping: float | jax.Array, bes
 
 def _direction(problem: Problem, method: str, damping: float | jax.Array) -> Direction:
     with jax.default_matmul_precision("highest"):
-        return directions.DIRECTIONS[method](problem, damping)
+        found = directions.DIRECTIONS[method](problem, damping)
+    # A traced damping that is not allowed is known only now: no step, and a slope that says so.
+    allowed = jnp.asarray(damping) >= 0
+    step = jnp.where(allowed, found.step, 0.0)
+    return dataclasses.replace(found, step=step, slope=jnp.where(allowed, found.slope, jnp.nan))
 
 
 def _line_search(problem: Problem, direction: Direction, cost: jax.Array) -> LineSearchResult:
@@ -261,8 +287,13 @@ def _improvement(found: Searched, unravel: Unravel, value_before: jax.Array, met
     )
 
 
-def _check(damping: float | jax.Array, num_steps: int = 1) -> None:
-    """Raises InputError on what is not allowed, as far as it is known before compilation."""
-    if isinstance(damping, numbers.Real):
-        checks.number("damping", damping, at_least=0.0)
-    checks.integer("num_steps", num_steps, at_least=1)
+def _checked(
+    env: Environment, method: str, damping: float | jax.Array, num_steps: int = 1
+) -> tuple[str, float | jax.Array, int]:
+    """Method, damping and number of steps; raises InputError on what is not allowed, as far as it is known now."""
+    check_environment(env)
+    return (
+        checks.choice("method", method, trajopt.METHODS),
+        checks.scalar("damping", damping, env.action_limit.dtype, at_least=0.0),
+        checks.integer("num_steps", num_steps, at_least=1),
+    )

@@ -9,12 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
 from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment
+from pods_jax.trajopt import flatten
 from pods_jax.types import Key, Policy, Trajectory
 
 RANDOM_SIZE, NUM_HOLDS = 0.3, 6
@@ -29,7 +30,7 @@ def rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
     """
     check_environment(env)
     check_policy(policy)
-    return _rollout(env, as_pytree(policy), state)
+    return _rollout(env, as_pytree(policy), checks.leaves("state", state))
 
 
 def rollout_batch(env: Environment, policy: Policy, states: Any) -> Trajectory:
@@ -39,18 +40,13 @@ def rollout_batch(env: Environment, policy: Policy, states: Any) -> Trajectory:
     """
     check_environment(env)
     check_policy(policy)
-    return _rollout_batch(env, as_pytree(policy), states)
+    return _rollout_batch(env, as_pytree(policy), checks.leaves("states", states))
 
 
-@jax.jit
 def replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
-    """Takes the given actions (T, A) from `state`. Raises InputError on another shape."""
-    check_actions(env, actions)
-
-    def advance(state, action):
-        return _transition(env, state, action)
-
-    return _weighted(env, jax.lax.scan(advance, state, actions)[1])
+    """Takes the given actions (T, A), T at least 1, from `state`. Raises InputError on another shape."""
+    check_environment(env)
+    return _replay(env, checks.leaves("state", state), checks.leaves("actions", actions))
 
 
 def sample_states(env: Environment, key: Key, count: int) -> Any:
@@ -82,7 +78,7 @@ def step_starts(state: Any, states: Any) -> Any:
 
 def flatten_states(states: Any) -> jax.Array:
     """(T, n) the states of a trajectory as vectors, in the order that `Improvement.gains` refers to."""
-    return jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+    return jax.vmap(lambda state: flatten(state)[0])(states)
 
 
 def check_environment(env: Environment) -> None:
@@ -102,9 +98,13 @@ def check_policy(policy: Policy) -> None:
 
 
 def as_pytree(policy: Policy) -> Policy:
-    """The policy as something that `jit` accepts as an argument and takes for no other policy's program."""
+    """The policy as something that `jit` accepts as an argument and takes for no other policy's program.
+
+    Raises InputError for a pytree that holds something else than arrays.
+    """
     if jax.tree_util.all_leaves([policy]):
         return jax.tree_util.Partial(policy)
+    checks.leaves("policy", policy)
     return _Hashed(policy, hash(jax.tree.structure(policy)))
 
 
@@ -123,11 +123,19 @@ class _Hashed:
 
 
 @jax.jit
+def _replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
+    def advance(state, action):
+        return _transition(env, state, action)
+
+    return _weighted(env, jax.lax.scan(advance, env.as_state(state), env.as_actions(actions))[1])
+
+
+@jax.jit
 def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
     def advance(state, _):
-        return _transition(env, state, policy(env.observe(state)))
+        return _transition(env, state, env.as_action(policy(env.observe(state))))
 
-    return _weighted(env, jax.lax.scan(advance, state, length=env.horizon)[1])
+    return _weighted(env, jax.lax.scan(advance, env.as_state(state), length=env.horizon)[1])
 
 
 @jax.jit
@@ -135,7 +143,7 @@ def _rollout_batch(env: Environment, policy: Policy, states: Any) -> Trajectory:
     def roll_out(shared, states):
         return jax.vmap(partial(_rollout, *shared))(states)
 
-    return sharding.shard_map_rollouts(roll_out)((env, policy), states)
+    return sharding.shard_map_rollouts(roll_out)((env, policy), env.as_state(states, "states", ("k",)))
 
 
 def _weighted(env: Environment, trajectory: Trajectory) -> Trajectory:
@@ -148,10 +156,22 @@ def _transition(env: Environment, state: Any, action: jax.Array) -> tuple[Any, T
     return next_state, Trajectory(env.observe(state), action, env.reward(next_state, action), next_state)
 
 
-def check_actions(env: Environment, actions: jax.Array) -> None:
-    """Raises InputError unless the actions are those of one trajectory, (T, A)."""
-    if jnp.ndim(actions) != 2 or actions.shape[1] != env.action_size:
+def as_trajectories(env: Environment, states: Any, trajectories: Trajectory) -> tuple[Any, Trajectory]:
+    """Initial states and trajectories, leaves (k, ...) and (k, T, ...), in the types of the environment.
+
+    Raises InputError unless they look like those of `rollout_batch`.
+    """
+    checks.instance("trajectories", trajectories, Trajectory, "what `rollout` returns")
+    states = env.as_state(states, "states", ("k",))
+    count = jax.tree.leaves(states)[0].shape[0]
+    if np.shape(trajectories.action)[:1] != (count,):
+        got = f"has shape {np.shape(trajectories.action)}"
         raise checks.InputError(
-            f"actions have shape {jnp.shape(actions)}: must have shape (T, {env.action_size}) "
-            "(everything is written for one trajectory; use jax.vmap for a batch)"
+            "trajectories.action", trajectories.action, f"must have shape ({count}, T, A)", found=got
         )
+
+    def one(key: Key) -> Trajectory:
+        return _transition(env, env.reset(key), env.action_limit)[1]
+
+    model = jax.eval_shape(one, jax.random.key(0))
+    return states, checks.like("trajectories", trajectories, model, ("k", "T"))

@@ -41,6 +41,7 @@ class Program:
     phase: Phase
     run: jax.stages.Compiled
     compile_seconds: float
+    key_kind: str = ""  # the implementation of the random keys in the train state
 
 
 def train(
@@ -58,8 +59,8 @@ def train(
 ) -> tuple[Any, list[dict[str, Any]]]:
     """Trains for `num_epochs` epochs; returns the train state and the metrics of each epoch.
 
-    key: for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after each
-    chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
+    key: of any kind, for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after
+    each chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
     announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
     program: of the first epoch, from `compile_meanwhile`, to do something else meanwhile; one of another phase or of
     another algorithm is compiled anew. The epoch of each phase is traced and compiled once, when training enters it,
@@ -69,9 +70,15 @@ def train(
     algorithm = checks.instance("algorithm", algorithm, Algorithm, 'pods_jax.algorithms.make("pods", env)')
     num_epochs, first_epoch, epochs_per_chunk = _checked(num_epochs, first_epoch, epochs_per_chunk)
     callbacks = checks.functions("callbacks", callbacks)
+    announce = checks.function("announce", announce)
+    devices = _devices(devices)
+    if program is not None:
+        checks.instance("program", program, Future, "what `compile_meanwhile` returns")
     if train_state is None:
         with sharding.on(devices):
             train_state = algorithm.init(checks.key("key", key))
+    else:
+        train_state = _restored(algorithm, train_state)
     history: list[dict[str, Any]] = []
     for report in chunks(
         algorithm,
@@ -107,13 +114,14 @@ def chunks(
     does. Raises InputError as `train` does.
     """
     num_epochs, first_epoch, epochs_per_chunk = _checked(num_epochs, first_epoch, epochs_per_chunk)
+    key = _key_like(train_state)
     state = sharding.put_replicated(train_state, devices)
     for phase, epochs in phases_ahead(algorithm, first_epoch, num_epochs):
         whole = "the training program" if phase.first_epoch == 0 else phase.name
         announce(f"compiling {whole} ...")
         compiled = program.result() if program else None
-        if compiled is None or compiled.phase != phase:
-            compiled = compile_chunk(algorithm, epochs_per_chunk, devices, phase.first_epoch)
+        if compiled is None or compiled.phase != phase or compiled.key_kind not in ("", _key_kind(key)):
+            compiled = compile_chunk(algorithm, epochs_per_chunk, devices, phase.first_epoch, key)
         program = None
         size = memory.check(compiled.run, jax.local_devices()[0])
         announce(f"compiled in {compiled.compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
@@ -144,6 +152,29 @@ def _checked(num_epochs: Any, first_epoch: Any, epochs_per_chunk: Any) -> tuple[
     )
 
 
+def _restored(algorithm: Algorithm, train_state: Any) -> Any:
+    """A train state that was given; raises InputError unless it looks like one of the algorithm."""
+    checks.leaves("train_state", train_state)
+    expected = jax.eval_shape(algorithm.init, _key_like(train_state))
+    return checks.like("train_state", train_state, expected, made_by="algorithm.init")
+
+
+def _key_like(train_state: Any) -> Key:
+    """A random key of the implementation that the keys of a train state have; of jax's own choice without any."""
+    keys = [leaf for leaf in jax.tree.leaves(train_state) if hasattr(leaf, "dtype") and checks.is_key(leaf)]
+    return jax.random.key(0, impl=jax.random.key_impl(keys[0])) if keys else jax.random.key(0)
+
+
+def _key_kind(key: Key) -> str:
+    return str(jax.random.key_impl(key))
+
+
+def _devices(devices: Any) -> tuple[jax.Device, ...]:
+    if isinstance(devices, Sequence) and all(isinstance(device, jax.Device) for device in devices):
+        return tuple(devices)
+    raise InputError("devices", devices, "must be a list of devices, for example jax.devices()")
+
+
 def phases_ahead(algorithm: Algorithm, first_epoch: int, num_epochs: int) -> list[tuple[Phase, range]]:
     """The phases that train epochs `first_epoch` to `num_epochs` - 1, counted from 0, each with its epochs.
 
@@ -160,19 +191,25 @@ def phases_ahead(algorithm: Algorithm, first_epoch: int, num_epochs: int) -> lis
 
 
 def compile_chunk(
-    algorithm: Algorithm, length: int, devices: Sequence[jax.Device] = (), first_epoch: int = 0
+    algorithm: Algorithm,
+    length: int,
+    devices: Sequence[jax.Device] = (),
+    first_epoch: int = 0,
+    key: Key | None = None,
 ) -> Program:
     """The program of up to `length` epochs of the phase that epoch `first_epoch`, counted from 0, belongs to.
 
     How many is an argument of it, so that a shorter last chunk compiles nothing anew. Only shapes go in: where arrays
-    happen to lie, which differs between a fresh and a restored state, would make another program of it.
+    happen to lie, which differs between a fresh and a restored state, would make another program of it. key: any of
+    the implementation that the keys of the train state have; of jax's own choice, if not given.
     """
+    key = jax.random.key(0) if key is None else key
     started = time.perf_counter()
     ((phase, _),) = phases_ahead(algorithm, first_epoch, first_epoch + 1)
     with sharding.on(devices):
-        state = sharding.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
+        state = sharding.shapes(jax.eval_shape(algorithm.init, key), devices)
         run = _lower_chunk(phase.update, state, length).compile()
-    return Program(phase, run, time.perf_counter() - started)
+    return Program(phase, run, time.perf_counter() - started, _key_kind(key))
 
 
 def compile_meanwhile(

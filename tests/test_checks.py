@@ -157,7 +157,7 @@ class TestInputError:
             (checks.choice, "c", {"valid": "ab"}),
             (checks.array, [1.0], {"shape": (2,)}),
             (checks.array, ["a"], {"shape": (1,)}),
-            (checks.sizes, (), {}),
+            (checks.sizes, 3, {}),
             (checks.shape, np.zeros(2), {"expected": (3,)}),
             (checks.like, np.zeros(2), {"expected": (np.zeros(2),)}),
         ],
@@ -178,7 +178,22 @@ class TestKey:
         assert checks.key("key", key) is key
         jax.jit(lambda key: jax.random.key_data(checks.key("key", key)))(key)
 
-    @pytest.mark.parametrize("value", [0, np.int64(0), None, "0", jax.random.PRNGKey(0), np.zeros(2, np.uint32)])
+    @pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
+    def test_other_implementations_are_keys_too(self, impl):
+        key = jax.random.key(3, impl=impl)
+        assert checks.key("key", key) is key
+
+    @pytest.mark.parametrize("as_numpy", [False, True])
+    def test_a_key_of_the_old_kind_draws_what_the_typed_one_does(self, as_numpy):
+        old = jax.random.PRNGKey(3)
+        key = checks.key("key", np.asarray(old) if as_numpy else old)
+        assert jax.random.uniform(key) == jax.random.uniform(jax.random.key(3))
+
+    @pytest.mark.parametrize("value", [np.zeros(3, np.uint32), np.zeros((4, 2), np.uint32)])
+    def test_another_shape_of_the_old_kind_is_refused(self, value):
+        assert f"key is of the old kind and has shape {value.shape}: must be one" in refusal(checks.key, "key", value)
+
+    @pytest.mark.parametrize("value", [0, np.int64(0), None, "0", np.zeros(2, np.int32), np.zeros(2)])
     def test_anything_else_is_refused_with_the_cure(self, value):
         message = refusal(checks.key, "key", value)
         assert message == f"key = {value!r}: must be one random key, for example jax.random.key(0)"

@@ -11,6 +11,7 @@ from pods_jax.algorithms import bptt, gps, pods, shac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.model_free import ppo, sac
 from pods_jax.envs.environment import Environment
+from pods_jax.rollouts import check_environment
 from pods_jax.settings import changed, places
 
 _MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}
@@ -29,6 +30,7 @@ def register(
     ranges do not say it all. replace: whether it may take the place of one that
     has this name. Raises InputError where one of these is something else.
     """
+    replace = checks.boolean("replace", replace)
     if not isinstance(name, str) or not name:
         raise checks.InputError("name", name, "must be a text, as it will stand in configurations")
     if name in names() and not replace:
@@ -71,12 +73,15 @@ def make(name: str, env: Environment, **overrides: Any) -> Algorithm:
 
     Raises InputError for an unknown name or setting (with the closest valid one) or a value that is not allowed.
     """
+    check_environment(env)
     return from_config(name, env, changed(config_of(name)(), overrides, "algorithm", moved(name)))
 
 
 def from_config(name: str, env: Environment, config: Any) -> Algorithm:
     """The algorithm `name` with settings that are an instance of its dataclass. Raises InputError as `make`."""
-    algorithm = _find(name)[1](env, config)
+    kind, make = _find(name)
+    check_environment(env)
+    algorithm = make(env, checks.instance("config", config, kind, f"algorithms.config_of({name!r})()"))
     if not isinstance(algorithm, Algorithm):
         raise checks.InputError(f"algorithm {name!r}", algorithm, "its make function must return an Algorithm")
     return dataclasses.replace(algorithm, init=jax.jit(algorithm.init))  # it rolls out, too

@@ -21,8 +21,10 @@ from flax import struct
 
 from pods_jax import checks
 from pods_jax.checks import InputError
-from pods_jax.compat.carried import carried, from_carried
+from pods_jax.compat.carried import as_before, carried, from_carried, promoting
 from pods_jax.envs import Drawing, Environment
+from pods_jax.rollouts import check_environment
+from pods_jax.types import Key
 
 try:
     from brax.envs import base
@@ -43,6 +45,7 @@ class BraxEnvironment(base.Env):
 
     def __init__(self, env: Environment) -> None:
         """`env`: any environment; with `terminal_only` all rewards but that of step `horizon` are 0."""
+        check_environment(env)
         self.env = env
 
     def reset(self, rng: jax.Array) -> base.State:
@@ -53,9 +56,12 @@ class BraxEnvironment(base.Env):
         return base.State(pipeline_state, self.env.observe(state), reward=zero, done=zero)
 
     def step(self, state: base.State, action: jax.Array) -> base.State:
-        """One time step under the action (A,), relative to the limits; what is beyond [-1, 1] counts as the limit."""
+        """One time step under the action (A,), relative to the limits; what is beyond [-1, 1] counts as the limit.
+
+        Raises InputError on another shape. With NaN in the action, reward and observation are NaN from then on.
+        """
         before: Any = state.pipeline_state
-        absolute = self.env.action_limit * jnp.clip(action, -1.0, 1.0).astype(self.env.action_limit.dtype)
+        absolute = self.env.action_limit * jnp.clip(self.env.as_action(action), -1.0, 1.0)
         after = self.env.step(before.state, absolute)
         count = before.num_steps + 1
         reward = self.env.reward(after, absolute)
@@ -90,10 +96,11 @@ def from_environment(
     task: str = "own",
     action_unit: str = "",
 ) -> Environment:
-    """An Environment of a `brax.envs.PipelineEnv`: its state is {"physics": {"q", "qd"}, "observation", "reward"}.
+    """An Environment of a `brax.envs.PipelineEnv`: its state is {"physics", "observation", "reward", "info"}.
 
-    The rest of Brax's state is computed from q and qd at each step. residual, reward, measure, draw, action_unit: as
-    for `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
+    The physics are {"q", "qd"}: the rest of Brax's pipeline state is computed from them at each step. The info is
+    carried untouched, random keys and counters included. residual, reward, measure, draw, action_unit: as for
+    `envs.from_step`; with neither of the first two, Brax's own reward, which only "first_order" steps can climb
     without `damping`. Actions are in [-1, 1], as Brax has them. Raises InputError for a wrapped environment or one
     that observes several things, and as `envs.from_step`.
     """
@@ -105,15 +112,20 @@ def from_environment(
 
     def look(state: Any) -> Any:
         physics = {"q": state.pipeline_state.q, "qd": state.pipeline_state.qd}
-        return carried(physics, state.obs, state.reward)
+        return carried(physics, state.obs, state.reward) | {"info": state.info}
 
     def step(state: Any, action: jax.Array) -> Any:
         physics = env.pipeline_init(state["physics"]["q"], state["physics"]["qd"])
-        return look(env.step(like.replace(pipeline_state=physics, obs=state["observation"]), action))
+        before = like.replace(pipeline_state=physics, obs=state["observation"], info=state["info"])
+        return as_before(look(env.step(before, action)), kinds)
 
+    def reset(key: Key) -> Any:
+        return look(env.reset(jax.random.key_data(key)))
+
+    kinds = jax.eval_shape(promoting(reset), jax.random.key(0))
     return from_carried(
         step,
-        lambda key: look(env.reset(jax.random.key_data(key))),
+        reset,
         residual=residual,
         reward=reward,
         measure=measure,

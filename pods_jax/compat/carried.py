@@ -1,6 +1,7 @@
 """Simulators that tell observation and reward with each step: both are carried in the state.
 
-So they are derived with it. A reward that was carried depends on the state linearly, which says nothing about its
+What carries no derivative, counters, flags and random keys, is carried untouched. Observation and reward are derived
+with the state. A reward that was carried depends on the state linearly, which says nothing about its
 curvature: second-order steps want a residual, or a reward written as a function of what is in the state.
 """
 
@@ -16,9 +17,28 @@ from pods_jax.types import Key
 
 
 def carried(physics: Any, observation: jax.Array, reward: ArrayLike) -> dict[str, Any]:
-    """The state of such an environment, all real numbers of the type of the observation."""
-    leaves = {"physics": physics, "observation": observation, "reward": reward}
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(observation.dtype), leaves)
+    """The state of such an environment: floating-point numbers in the type of the observation, all else as it is."""
+    observation = jnp.asarray(observation)
+    if not jnp.issubdtype(observation.dtype, jnp.floating):
+        observation = observation.astype(float)
+    leaves = {"physics": physics, "observation": observation, "reward": jnp.asarray(reward, observation.dtype)}
+    return jax.tree.map(lambda leaf: _as(leaf, observation.dtype), leaves)
+
+
+def as_before(state: Any, kinds: Any) -> Any:
+    """The state in the types that the other library has: those of its reset, where they are of the same sort.
+
+    A step may have made other ones of them, such as float64 of float32, or a Python number.
+    """
+    return jax.tree.map(lambda leaf, kind: _as(leaf, kind.dtype), state, kinds)
+
+
+def _as(leaf: Any, dtype: Any) -> jax.Array:
+    leaf = jnp.asarray(leaf)
+    same = any(
+        all(jnp.issubdtype(kind, sort) for kind in (leaf.dtype, dtype)) for sort in (jnp.floating, jnp.integer)
+    )
+    return leaf.astype(dtype) if same else leaf
 
 
 def from_carried(

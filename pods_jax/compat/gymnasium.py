@@ -7,9 +7,12 @@ Actions are in [-1, 1], relative to their limits, as Gymnasium recommends; the r
 Nothing ends an episode but its time limit, which is a truncation and never a termination. The first seed makes a key,
 which every reset divides: one half for the initial state, the other for the next reset. So member i of a vector
 seeded with s does what a single environment seeded with s + i does, through all its episodes.
+
+JAX has threads, which a forked process has not: `AsyncVectorEnv` needs context="spawn".
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +22,7 @@ from flax import struct
 
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
+from pods_jax.rollouts import check_environment
 from pods_jax.types import Key
 from pods_jax.visual import animation
 
@@ -29,6 +33,12 @@ try:
     from gymnasium.vector.utils import batch_space
 except ImportError as error:
     raise checks.missing("compat.gymnasium", "gymnasium", "gym") from error
+
+
+MAX_SEED = 2**64 - 1
+
+IMPORTED_BY = os.getpid()
+"""The process that imported this module; one that is forked from it inherits the number."""
 
 
 @struct.dataclass
@@ -57,6 +67,7 @@ class GymnasiumEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
 
         Raises InputError on another one, and for pictures of an environment that cannot be drawn.
         """
+        check_environment(env)
         if render_mode is not None:
             checks.choice("render_mode", render_mode, ("rgb_array",))
             env.drawing_function()  # refuses
@@ -67,17 +78,26 @@ class GymnasiumEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         self._states: list[Any] = []  # of the episode, kept for pictures only
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """A new episode; see the module for seeds. Raises InputError on options, of which there are none."""
-        super().reset(seed=seed)
+        """A new episode; see the module for seeds. Raises InputError on options, of which there are none.
+
+        So it does for a seed that is no whole number >= 0, and in a forked process.
+        """
+        check_process()
         _check_options(options)
+        seed = None if seed is None else checks.integer("seed", seed, at_least=0, at_most=MAX_SEED)
+        super().reset(seed=seed)
         before = self._episode if seed is None else None
         self._episode, outcome = begin(self.env, before.key if before else first_key(self.np_random))
         self._states = [self._episode.state] if self.render_mode else []
         return np.array(outcome.observation), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """One time step under the action (A,), relative to the limits; what is beyond [-1, 1] counts as the limit."""
-        self._episode, outcome = advance(self.env, self._current(), action)
+        """One time step under the action (A,), relative to the limits; what is beyond [-1, 1] counts as the limit.
+
+        Raises InputError on another shape, and on NaN.
+        """
+        shape = (self.env.action_size,)
+        self._episode, outcome = advance(self.env, self._current(), as_actions(self.env, "action", action, shape))
         if self.render_mode:
             self._states.append(self._episode.state)
         return np.array(outcome.observation), float(outcome.reward), False, bool(outcome.truncated), {}
@@ -104,6 +124,7 @@ class GymnasiumVectorEnvironment(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def __init__(self, env: Environment, num_envs: int) -> None:
         """num_envs: at least 1. Raises InputError otherwise."""
+        check_environment(env)
         self.env, self.num_envs = env, checks.integer("num_envs", num_envs, at_least=1)
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
         self.single_observation_space, self.single_action_space = spaces(env)
@@ -115,30 +136,65 @@ class GymnasiumVectorEnvironment(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict]:
         """New episodes everywhere. seed: s for s, s + 1, ..., or one for each copy. Raises InputError on options."""
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        check_process()
         _check_options(options)
-        if seed is None and self._episodes is not None:
+        seeds = self._seeds(seed)
+        super().reset(seed=seeds[0] if seeds else None)
+        if seeds is None and self._episodes is not None:
             keys = self._episodes.key
         else:
-            keys = jnp.stack([first_key(generator) for generator in self._generators(seed)])
+            keys = jnp.stack([first_key(generator) for generator in self._generators(seeds)])
         self._episodes, outcome = _begin_all(self.env, keys)
         return np.array(outcome.observation), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
-        """One time step of all copies under the actions (num_envs, A), relative to the limits."""
+        """One time step of all copies under the actions (num_envs, A), relative to the limits.
+
+        Raises InputError on another shape, and on NaN.
+        """
         if self._episodes is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        self._episodes, outcome = _advance_all(self.env, self._episodes, jnp.asarray(actions))
+        given = as_actions(self.env, "actions", actions, (self.num_envs, self.env.action_size))
+        self._episodes, outcome = _advance_all(self.env, self._episodes, given)
         never = np.zeros(self.num_envs, dtype=bool)
         return np.array(outcome.observation), np.array(outcome.reward), never, np.array(outcome.truncated), {}
 
-    def _generators(self, seed: int | Sequence[int] | None) -> list[np.random.Generator]:
-        if seed is None:
+    def _generators(self, seeds: list[int | None] | None) -> list[np.random.Generator]:
+        if seeds is None:
             return [self.np_random] * self.num_envs
-        seeds = [seed + index for index in range(self.num_envs)] if isinstance(seed, int) else seed
-        if len(seeds) != self.num_envs:
-            raise checks.InputError(f"seed has {len(seeds)} entries: must be one number, or {self.num_envs} of them")
         return [seeding.np_random(one)[0] for one in seeds]
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None] | None:
+        """A seed for each copy, or none."""
+        if seed is None:
+            return None
+        if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str):
+            first = checks.integer("seed", seed, at_least=0, at_most=MAX_SEED)
+            return [first + index for index in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise checks.InputError(f"seed has {len(seed)} entries: must be one number, or {self.num_envs} of them")
+        return [
+            None if one is None else checks.integer(f"seed[{index}]", one, at_least=0, at_most=MAX_SEED)
+            for index, one in enumerate(seed)
+        ]
+
+
+def check_process() -> None:
+    """Raises InputError in a process that was forked from one that used JAX, where a program would wait for ever."""
+    if os.getpid() != IMPORTED_BY:
+        raise checks.InputError(
+            "this process was forked from one that used JAX, without its threads, and would wait for ever: "
+            'start it anew, with gymnasium.vector.AsyncVectorEnv(..., context="spawn"), or use '
+            "compat.to_gymnasium_vector, which needs no processes"
+        )
+
+
+def as_actions(env: Environment, name: str, actions: Any, shape: tuple[int, ...]) -> jax.Array:
+    """Actions relative to their limits, of exactly this shape; raises InputError for others, and for NaN."""
+    given = checks.reals(name, actions, shape, env.action_limit.dtype)
+    if np.any(np.isnan(given)):
+        raise checks.InputError(name, actions, "must be numbers between -1 and 1, which NaN is not")
+    return given
 
 
 def spaces(env: Environment) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
@@ -199,5 +255,5 @@ def _advance_all(env: Environment, episodes: Episode, actions: jax.Array) -> tup
 
 
 def _check_options(options: dict[str, Any] | None) -> None:
-    if options:
+    if options is not None and not (isinstance(options, Mapping) and not options):
         raise checks.InputError(f"options = {options!r}: must be empty, a reset has no options")

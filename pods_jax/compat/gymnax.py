@@ -1,7 +1,7 @@
 """Environments with gymnax's interface, `reset_env(key, params)` and `step_env(key, state, action, params)`.
 
-Nothing of gymnax itself is needed. Its states hold counters and flags too: here they are real numbers, rounded for
-the simulator at each step. Episodes have the length that is asked for; `done` is not looked at. A step that draws
+Nothing of gymnax itself is needed. Its states may hold counters, flags and random keys too, which stay what they are.
+Episodes have the length that is asked for; `done` is not looked at. A step that draws
 random numbers draws the same ones each time.
 """
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pods_jax.checks import InputError
-from pods_jax.compat.carried import carried, from_carried
+from pods_jax.compat.carried import as_before, carried, from_carried
 from pods_jax.envs import Drawing, Environment
 from pods_jax.types import Key
 
@@ -37,7 +37,10 @@ def from_environment(
     `damping`. An action is the deviation from the middle of the action space. Raises InputError if that is not a
     bounded box, and as `envs.from_step`.
     """
-    params = env.default_params if params is None else params
+    for needed in ("reset_env", "step_env", "action_space"):
+        if not callable(getattr(env, needed, None)):
+            raise InputError("env", env, f"must have the interface of gymnax, and has no function {needed}")
+    params = getattr(env, "default_params", None) if params is None else params
     space = env.action_space(params)
     low, high = (np.atleast_1d(np.asarray(getattr(space, name, np.nan), float)) for name in ("low", "high"))
     shape = tuple(getattr(space, "shape", ()))
@@ -52,10 +55,10 @@ def from_environment(
         return carried(state, observation, 0.0)
 
     def step(state: Any, action: jax.Array) -> Any:
-        before = jax.tree.map(_as_kind, state["physics"], kinds)
+        before = as_before(state["physics"], kinds)
         control = (middle.astype(action.dtype) + action).reshape(shape)
         observation, after, gained, *_ = env.step_env(jax.random.key(0), before, control, params)
-        return carried(after, observation, jnp.reshape(gained, ()))
+        return carried(as_before(after, kinds), observation, jnp.reshape(gained, ()))
 
     return from_carried(
         step,
@@ -70,8 +73,3 @@ def from_environment(
         task=task,
         action_unit=action_unit,
     )
-
-
-def _as_kind(leaf: jax.Array, kind: jax.ShapeDtypeStruct) -> jax.Array:
-    whole = not jnp.issubdtype(kind.dtype, jnp.floating)
-    return (jnp.round(leaf) if whole else leaf).astype(kind.dtype)

@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
+from pods_jax import checks
 from pods_jax.checks import InputError
 
 Numbers: TypeAlias = ArrayLike | Sequence[Any]
@@ -70,24 +71,21 @@ def make_drawing(
     ones that face upwards. target (M, d) [m]: where points are to come to rest. Raises InputError on other shapes and
     on indices of points that there are not.
     """
-    points = jnp.asarray(points)
+    points = checks.reals("points", points, None, _floating(points))
     if points.ndim != 2 or points.shape[0] < 1 or points.shape[1] not in (2, 3):
         raise InputError(f"points have shape {points.shape}: must have shape (N, 2) or (N, 3), with N at least 1")
     count, dimension = points.shape
-    joined = tuple((int(first), int(second)) for first, second in segments)
-    for index, pair in enumerate(joined):
-        if not all(0 <= end < count for end in pair):
-            raise InputError(f"segments[{index}] = {pair}: must be two numbers of points, 0 to {count - 1}")
-    if not 0 <= num_handles <= count:
+    joined = _pairs(segments, count)
+    if not 0 <= checks.integer("num_handles", num_handles, at_least=-(2**31)) <= count:
         raise InputError(f"num_handles = {num_handles}: must be at least 0 and at most {count}, as there are points")
     is_given = np.size(slack) > 0
-    cables = tuple(map(bool, cables)) or (is_given,) * len(joined)
+    cables = _flags("cables", cables) or (is_given,) * len(joined)
     drawing = Drawing(
         points=points,
-        slack=jnp.asarray(slack if is_given else np.zeros(len(joined)), bool),
-        normals=_rows(normals, dimension, points.dtype),
-        offsets=jnp.asarray(offsets, points.dtype),
-        target=_rows(target, dimension, points.dtype),
+        slack=_as_bool("slack", slack) if is_given else jnp.zeros(len(joined), bool),
+        normals=_rows("normals", normals, dimension, points.dtype),
+        offsets=checks.reals("offsets", offsets, None, points.dtype),
+        target=_rows("target", target, dimension, points.dtype),
         segments=joined,
         cables=cables,
         num_handles=num_handles,
@@ -95,15 +93,52 @@ def make_drawing(
     for name, got, allowed in (
         ("slack", drawing.slack.shape, (len(joined),)),
         ("cables", (len(cables),), (len(joined),)),
-        ("normals", drawing.normals.shape, (len(drawing.normals), dimension)),
-        ("offsets", drawing.offsets.shape, (len(drawing.normals),)),
-        ("target", drawing.target.shape, (len(drawing.target), dimension)),
+        ("normals", drawing.normals.shape, (*drawing.normals.shape[:1], dimension)),
+        ("offsets", drawing.offsets.shape, drawing.normals.shape[:1]),
+        ("target", drawing.target.shape, (*drawing.target.shape[:1], dimension)),
     ):
         if got != allowed:
             raise InputError(f"{name} has shape {got}: must have shape {allowed}")
     return drawing
 
 
-def _rows(values: Numbers, dimension: int, dtype: jnp.dtype) -> jax.Array:
+def _rows(name: str, values: Numbers, dimension: int, dtype: Any) -> jax.Array:
     """(n, d) the values as vectors; none of them if there are no values."""
-    return jnp.asarray(values, dtype) if np.size(values) else jnp.zeros((0, dimension), dtype)
+    if isinstance(values, Sequence | np.ndarray) and not np.size(values):
+        return jnp.zeros((0, dimension), dtype)
+    return checks.reals(name, values, None, dtype)
+
+
+def _floating(values: Numbers) -> Any:
+    """The type of the numbers, or jax's own where they are whole, or a list."""
+    dtype = getattr(values, "dtype", None)
+    return dtype if dtype is not None and jnp.issubdtype(dtype, np.floating) else float
+
+
+def _pairs(segments: Any, count: int) -> tuple[tuple[int, int], ...]:
+    """Pairs of numbers of points; raises InputError for anything else."""
+    if not isinstance(segments, Sequence | np.ndarray) or isinstance(segments, str):
+        raise InputError("segments", segments, "must be a list of pairs of numbers of points")
+    for index, pair in enumerate(segments):
+        numbers = pair if isinstance(pair, Sequence | np.ndarray) and len(pair) == 2 else ()
+        if len(numbers) != 2 or not all(
+            isinstance(end, int | np.integer) and not isinstance(end, bool) and 0 <= end < count for end in numbers
+        ):
+            raise InputError(f"segments[{index}]", pair, f"must be two numbers of points, 0 to {count - 1}")
+    return tuple((int(first), int(second)) for first, second in segments)
+
+
+def _flags(name: str, values: Any) -> tuple[bool, ...]:
+    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str):
+        raise InputError(name, values, "must be a list of True and False")
+    return tuple(checks.boolean(f"{name}[{index}]", value) for index, value in enumerate(values))
+
+
+def _as_bool(name: str, values: Any) -> jax.Array:
+    """An array of True and False, possibly traced; numbers other than 0 count as True."""
+    try:
+        return jnp.asarray(checks.leaves(name, values)).astype(bool)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(name, values, "must be True and False") from error

@@ -6,23 +6,25 @@ as an argument, and its methods are compiled once for all environments of one ki
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
 from pods_jax.envs.description import Block, Drawing, Energy
-from pods_jax.trajopt import LinearModel, linearize
+from pods_jax.trajopt import LinearModel, flatten, is_floating, linearize
 from pods_jax.types import Key
 
 State = Any
 Parameters = Any
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Functions:
     """What an environment does, each for one state; `residual` is the only definition of the objective.
 
     What has a default may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a
-    step, a `trajopt.LinearModel` of flattened states (`ravel_pytree`), where it is to be had for less than `jacfwd`
-    asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and to stay
-    in. energy: the mechanical energy. draw: what pictures show of a state.
+    step, a `trajopt.LinearModel` of states as vectors (`trajopt.flatten`), where it is to be had for less than
+    `jacfwd` asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and
+    to stay in. energy: the mechanical energy. draw: what pictures show of a state.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -51,8 +53,24 @@ class Functions:
 
 def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
     """() the `step_error` of a step of which only the result is known: 0, or NaN where that is not finite."""
-    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(next_state)]))
+    leaves = [leaf for leaf in jax.tree.leaves(next_state) if is_floating(leaf)]
+    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
     return jnp.where(finite, 0.0, jnp.nan)
+
+
+def compiled(method: Method) -> Method:
+    """A method that is compiled; what no program takes is refused before, by the name of the argument.
+
+    Lists go into the program as they are, where `Environment.as_action` makes arrays of them.
+    """
+    program, signature = jax.jit(method), inspect.signature(method)
+
+    @wraps(method)
+    def call(*given: Any, **named: Any) -> Any:
+        (_, env), *rest = signature.bind(*given, **named).arguments.items()
+        return program(env, *(checks.leaves(name, value) for name, value in rest))
+
+    return cast(Method, call)
 
 
 @struct.dataclass
@@ -81,9 +99,8 @@ class Environment:
 
     @property
     def state_size(self) -> int:
-        """How many numbers a state holds."""
-        state = jax.eval_shape(self.reset, jax.random.key(0))
-        return sum(leaf.size for leaf in jax.tree.leaves(state))
+        """How many numbers n a state has as a vector, see `trajopt.flatten`."""
+        return jax.eval_shape(lambda key: flatten(self.reset(key))[0], jax.random.key(0)).size
 
     @property
     def observation_layout(self) -> tuple[Block, ...]:
@@ -107,41 +124,45 @@ class Environment:
             return None
         return jax.eval_shape(lambda key: self.draw(self.reset(key)), jax.random.key(0)).points.shape[1]
 
-    @jax.jit
     def reset(self, key: Key) -> State:
-        """A random initial state; the key is consumed."""
-        return self.functions.reset(self.parameters, key)
+        """A random initial state; the key, of any kind, is consumed. Raises InputError for what is no key."""
+        return _reset(self, checks.key("key", key))
 
-    @jax.jit
+    @compiled
     def step(self, state: State, action: jax.Array) -> State:
         """The state one time step later, under the action (A,). Raises InputError on other shapes."""
-        self._check_state(state)
-        checks.shape("action", action, (self.action_size,))
-        return self.functions.step(self.parameters, state, action)
+        return self._own(self.functions.step(self.parameters, self.as_state(state), self.as_action(action)))
 
-    @jax.jit
+    @compiled
     def observe(self, state: State) -> jax.Array:
         """(O,) what the policy sees. Raises InputError if the state is not one of this environment."""
-        self._check_state(state)
-        return self.functions.observe(self.parameters, state)
+        observation: jax.Array = self._own(self.functions.observe(self.parameters, self.as_state(state)))
+        return observation
 
-    @jax.jit
+    @compiled
     def residual(self, state: State, action: jax.Array) -> jax.Array:
         """(R,) of arriving in `state` by `action`; the cost is its squared norm, unless `with_reward` replaced it."""
-        checks.shape("action", action, (self.action_size,))
-        return self.functions.residual(self.parameters, state, action)
+        state, action = self.as_state(state), self.as_action(action)
+        residual: jax.Array = self._own(self.functions.residual(self.parameters, state, action))
+        return residual
 
-    @jax.jit
+    @compiled
     def reward(self, state: State, action: jax.Array) -> jax.Array:
-        """() of arriving in `state` by `action`: -|residual|^2 (Eq. 15), or what `with_reward` put in its place."""
+        """() of arriving in `state` by `action`: -|residual|^2 (Eq. 15), or what `with_reward` put in its place.
+
+        NaN wherever there is a NaN in the state or the action, also where the objective does not look at it.
+        """
+        state, action = self.as_state(state), self.as_action(action)
         if self.functions.reward is None:
-            return -jnp.sum(self.residual(state, action) ** 2)
-        checks.shape("action", action, (self.action_size,))
-        return self.functions.reward(self.parameters, state, action)
+            reward = -jnp.sum(self.residual(state, action) ** 2)
+        else:
+            reward = jnp.asarray(self.functions.reward(self.parameters, state, action)).astype(action.dtype)
+        numbers = [leaf for leaf in jax.tree.leaves((state, action)) if is_floating(leaf)]
+        return jnp.where(jnp.any(jnp.stack([jnp.any(jnp.isnan(leaf)) for leaf in numbers])), jnp.nan, reward)
 
     def reward_weights(self, num_steps: int) -> jax.Array:
         """(num_steps,) how much the reward of each step counts: 1, or with `terminal_only` 0 but for the last."""
-        weights = jnp.ones(num_steps, self.action_limit.dtype)
+        weights = jnp.ones(checks.integer("num_steps", num_steps, at_least=1), self.action_limit.dtype)
         return weights.at[:-1].set(0.0) if self.terminal_only else weights
 
     def with_reward(self, reward: Callable[[State, jax.Array], jax.Array]) -> "Environment":
@@ -149,52 +170,60 @@ class Environment:
 
         It must be twice differentiable, and may couple state and action. Second-order methods use its quadratic
         model at each step with the positive semidefinite part of the Hessian of the cost; where actions may cost
-        nothing in that model, they need `damping`. Raises InputError unless it returns one number.
+        nothing in that model, they need `damping`. Raises InputError unless it returns one number; a
+        whole one, or True or False, becomes a floating-point number.
         """
-        state = jax.eval_shape(lambda: self.functions.reset(self.parameters, jax.random.key(0)))
-        shape = jax.tree.map(jnp.shape, jax.eval_shape(reward, state, self.action_limit))
-        if shape != ():
-            raise checks.InputError(f"reward returns {shape}: must return one number, of shape ()")
+        checks.function("reward", reward)
+        try:
+            returned = jax.eval_shape(reward, jax.eval_shape(_reset, self, jax.random.key(0)), self.action_limit)
+        except TypeError as error:
+            raise checks.InputError(f"reward cannot be traced by JAX: {str(error).splitlines()[0]}") from error
+        shape = jax.tree.map(jnp.shape, returned)
+        if shape != () or jnp.issubdtype(returned.dtype, np.complexfloating):
+            what = returned.dtype if shape == () else shape
+            raise checks.InputError(f"reward returns {what}: must return one number, of shape ()")
         functions = dataclasses.replace(self.functions, reward=lambda _, state, action: reward(state, action))
         return self.replace(functions=functions)  # type: ignore[attr-defined]
 
-    @jax.jit
+    @compiled
     def linearize(self, state: State, action: jax.Array, next_state: State) -> LinearModel:
-        """The derivative of the step from `state` to `next_state`, for flattened states (`ravel_pytree`)."""
+        """The derivative of the step from `state` to `next_state`, for states as vectors (`trajopt.flatten`)."""
+        state, action = self.as_state(state), self.as_action(action)
         with jax.default_matmul_precision("highest"):
             if self.functions.linearize is not None:
+                next_state = self.as_state(next_state, "next_state")
                 return self.functions.linearize(self.parameters, state, action, next_state)
-            start, unravel = ravel_pytree(state)
-            return linearize(
-                lambda vector, action: ravel_pytree(self.step(unravel(vector), action))[0], start, action
-            )
+            start, unflatten = flatten(state)
+            return linearize(lambda vector, action: flatten(self.step(unflatten(vector), action))[0], start, action)
 
-    @jax.jit
+    @compiled
     def step_error(self, state: State, action: jax.Array, next_state: State) -> jax.Array:
         """() solver health: at most 1 if `next_state` solves the step, NaN if it is not finite."""
+        state, action, next_state = (
+            self.as_state(state),
+            self.as_action(action),
+            self.as_state(next_state, "next_state"),
+        )
         return self.functions.step_error(self.parameters, state, action, next_state)
 
-    @jax.jit
+    @compiled
     def measure(self, state: State) -> dict[str, jax.Array]:
         """Named quantities of one state that `evaluate` reports at the end of an episode."""
-        return self.functions.measure(self.parameters, state)
+        return self.functions.measure(self.parameters, self.as_state(state))
 
-    @jax.jit
+    @compiled
     def energy(self, state: State) -> Energy:
         """The kinetic and the potential energy of a state. Raises InputError where the environment gives none."""
         if self.functions.energy is None:
             raise checks.InputError(
                 f"{self.name} gives no energy: give `energy`, a function of a state that returns an `envs.Energy`"
             )
-        self._check_state(state)
-        return self.functions.energy(self.parameters, state)
+        return self.functions.energy(self.parameters, self.as_state(state))
 
-    @jax.jit
+    @compiled
     def draw(self, state: State) -> Drawing:
         """What pictures show of a state. Raises InputError where the environment cannot be drawn."""
-        function = self.drawing_function()
-        self._check_state(state)
-        drawing = function(self.parameters, state)
+        drawing = self.drawing_function()(self.parameters, self.as_state(state))
         if not isinstance(drawing, Drawing):
             shapes = jax.tree.map(np.shape, drawing)
             raise checks.InputError(
@@ -211,6 +240,29 @@ class Environment:
             )
         return self.functions.draw
 
-    def _check_state(self, state: State) -> None:
-        """Raises InputError unless the state looks like what `reset` returns; costs nothing once compiled."""
-        checks.like("state", state, jax.eval_shape(lambda: self.functions.reset(self.parameters, jax.random.key(0))))
+    def as_state(self, state: State, name: str = "state", leading: tuple[str, ...] = ()) -> State:
+        """The state in the types that `reset` returns. Raises InputError, by its name, unless it looks like one.
+
+        leading: names of the axes of several, such as ("T",) for a trajectory. It costs nothing once compiled.
+        """
+        return checks.like(name, state, jax.eval_shape(_reset, self, jax.random.key(0)), leading)
+
+    def as_action(self, action: Any) -> jax.Array:
+        """(A,) the action in the type of the environment. Raises InputError unless it consists of A real numbers."""
+        return checks.reals("action", action, (self.action_size,), self.action_limit.dtype)
+
+    def as_actions(self, actions: Any) -> jax.Array:
+        """(T, A) the actions of one trajectory, as `as_action` has one."""
+        return checks.reals("actions", actions, ("T", self.action_size), self.action_limit.dtype)
+
+    def _own(self, tree: Any) -> Any:
+        """The same with all floating-point numbers in the type of the environment, whichever jax prefers by now."""
+        dtype = self.action_limit.dtype
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(leaf).astype(dtype) if is_floating(leaf) else jnp.asarray(leaf), tree
+        )
+
+
+@jax.jit
+def _reset(env: Environment, key: Key) -> State:
+    return env._own(env.functions.reset(env.parameters, key))

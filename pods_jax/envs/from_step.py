@@ -20,6 +20,7 @@ from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.envs.environment import Environment, Functions, State, finite_step_error
+from pods_jax.trajopt import flatten, is_floating
 from pods_jax.types import Key
 
 WILD_STEPS, CALM = 3, 0.1
@@ -48,6 +49,8 @@ def from_step(
 ) -> Environment:
     """An Environment of functions of one state, a pytree of real numbers of one type.
 
+    What carries no derivative, such as counters, flags and random keys, may be in it too and is carried untouched.
+
     step: (state, action (A,)) -> the state one time step later, of the same shapes. reset: a random initial state
     from a key. observe: (O,) what the policy sees. residual: (R,) of arriving in a state by an action, the reward
     being -|residual|^2; with it second-order steps take the Gauss-Newton model. reward: () instead of the residual,
@@ -61,7 +64,17 @@ def from_step(
     """
     if (residual is None) == (reward is None):
         raise InputError("give either residual, for the reward -|residual|^2, or reward")
-    limit = checks.array("action_limit", action_limit, (np.size(action_limit),), above=0.0)
+    for field, function in (("step", step), ("reset", reset), ("observe", observe)):
+        checks.function(field, function)
+    for field, given in (
+        ("residual", residual),
+        ("reward", reward),
+        ("measure", measure),
+        ("energy", energy),
+        ("draw", draw),
+    ):
+        given is None or checks.function(field, given)
+    limit = checks.array("action_limit", action_limit, (max(np.size(action_limit), 1),), above=0.0)
     key = jax.random.key(0)
     state = traced("reset", reset, key)
     dtype = dtype_of(state)
@@ -70,8 +83,10 @@ def from_step(
     observation = traced("observe", observe, state)
     check_vector("observe", observation, dtype)
     check_layout(observation_layout, observation.shape[0])
-    check_text("action_unit", action_unit)
-    goal = None if goal is None else goal_like(goal, state, dtype)
+    action_unit, name, task = (
+        checks.text(field, text) for field, text in (("action_unit", action_unit), ("name", name), ("task", task))
+    )
+    goal = None if goal is None else goal_like(goal, state)
     if residual is not None:
         check_vector("residual", traced("residual", residual, state, action), dtype)
     env = Environment(
@@ -114,7 +129,7 @@ def traced(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         first, second = (
             jax.make_jaxpr(partial(lambda *given: function(*given)), return_shape=True)(*arguments) for _ in range(2)
         )
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
+    except (TypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{name} cannot be traced by JAX: {reason}") from error
     if first[0].effects:
@@ -141,19 +156,21 @@ def _is_key(constant: Any) -> bool:
 
 
 def dtype_of(state: State) -> jnp.dtype:
-    """The type of all leaves of a state; raises InputError naming a leaf that is no real number or differs."""
+    """The type of all floating-point leaves of a state; raises InputError naming one that differs, or without any."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     if not leaves:
         raise InputError("reset returns a state without any array")
-    dtype = leaves[0][1].dtype
     for path, leaf in leaves:
-        where = f"state{jax.tree_util.keystr(path)}"
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise InputError(
-                f"{where} is {leaf.dtype}: must be a real number, since derivatives by it are asked for; what never "
-                "changes belongs into the functions, a counter may be counted in real numbers"
-            )
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            raise InputError(f"state{jax.tree_util.keystr(path)} is {leaf.dtype}: must be real")
+    floating = [(path, leaf) for path, leaf in leaves if is_floating(leaf)]
+    if not floating:
+        kinds = ", ".join(sorted({str(leaf.dtype) for _, leaf in leaves}))
+        raise InputError(f"state is of {kinds}: some of it must be floating-point numbers, which have derivatives")
+    dtype = floating[0][1].dtype
+    for path, leaf in floating:
         if leaf.dtype != dtype:
+            where = f"state{jax.tree_util.keystr(path)}"
             raise InputError(f"{where} is {leaf.dtype}: must be {dtype}, as the first leaf")
     return dtype
 
@@ -172,11 +189,9 @@ def check_same(name: str, got: State, expected: State) -> None:
             )
 
 
-def goal_like(goal: State, state: State, dtype: jnp.dtype) -> State:
+def goal_like(goal: State, state: State) -> State:
     """The goal as arrays of the type of states; raises InputError unless it has the form of one."""
-    goal = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), goal)
-    check_same("goal", goal, state)
-    return goal
+    return jax.tree.map(jnp.asarray, checks.like("goal", checks.leaves("goal", goal), state))
 
 
 def check_vector(name: str, got: Any, dtype: jnp.dtype) -> None:
@@ -188,15 +203,12 @@ def check_vector(name: str, got: Any, dtype: jnp.dtype) -> None:
 
 def check_layout(layout: Sequence[Block], size: int) -> None:
     """Raises InputError unless the blocks, if there are any, have as many components as an observation."""
-    told = sum(block.size for block in layout)
+    blocks = layout if isinstance(layout, Sequence) else [layout]
+    for index, block in enumerate(blocks):
+        checks.instance(f"observation_layout[{index}]", block, Block, 'envs.Block("velocity", "m/s", 2, "x, z")')
+    told = sum(block.size for block in blocks)
     if layout and told != size:
         raise InputError(f"observation_layout has {told} components: must have {size}, as observe returns")
-
-
-def check_text(name: str, value: Any) -> None:
-    """Raises InputError unless the value is a string."""
-    if not isinstance(value, str):
-        raise InputError(f"{name} = {value!r}: must be a string")
 
 
 def check_derivative(env: Environment) -> None:
@@ -207,7 +219,7 @@ def check_derivative(env: Environment) -> None:
         raise InputError(f"step has no derivative by forward mode: {str(error).splitlines()[0]}") from error
     bad = []
     for what, tree in (("state", ends), ("the derivative of state", changes)):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.tree.map(_floating_only, tree)):
             finite = np.isfinite(np.asarray(leaf)).reshape(env.horizon, -1).all(axis=1)
             bad += [] if finite.all() else [(int(np.argmin(finite)) + 1, what + jax.tree_util.keystr(path))]
     if bad:
@@ -216,7 +228,7 @@ def check_derivative(env: Environment) -> None:
             f"{leaf_name} is not finite after step {number} of {env.horizon} from a random state: look for a square "
             "root or a norm at zero, or for a time step that is too long"
         )
-    if not any(np.any(leaf) for leaf in jax.tree.leaves(changes)):
+    if not any(np.any(leaf) for leaf in jax.tree.leaves(jax.tree.map(_floating_only, changes))):
         raise InputError(
             f"the derivative of step by the action is zero in all of {env.horizon} steps, so that nothing can be "
             "learned: look for a rounding, an integer, a stop_gradient or a contact that is not closed"
@@ -235,14 +247,22 @@ def _differentiated(env: Environment, key: Key) -> tuple[State, State]:
         jax.random.uniform(key, shape, limit.dtype, -1.0, 1.0) * limit[None] for key in (key_action, key_change)
     )
     calm = jnp.where(jnp.arange(env.horizon) < WILD_STEPS, 1.0, CALM).astype(limit.dtype)
-    start = env.reset(key_reset)
+    start, unflatten = flatten(env.reset(key_reset))
 
-    def advance(carry: tuple[State, State], given: tuple[jax.Array, jax.Array]) -> Any:
+    def step(vector: jax.Array, action: jax.Array) -> jax.Array:
+        return flatten(env.step(unflatten(vector), action))[0]
+
+    def advance(carry: tuple[jax.Array, jax.Array], given: tuple[jax.Array, jax.Array]) -> Any:
         (state, before), (action, change) = carry, given
-        after, changed = jax.jvp(env.step, (state, action), (before, change))
-        longest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=1.0) for leaf in jax.tree.leaves(changed)]))
-        return (after, jax.tree.map(lambda leaf: leaf / longest, changed)), (after, changed)
+        after, changed = jax.jvp(step, (state, action), (before, change))
+        return (after, changed / jnp.max(jnp.abs(changed), initial=1.0)), (unflatten(after), unflatten(changed))
 
-    still = jax.tree.map(jnp.zeros_like, start)
-    found: tuple[State, State] = jax.lax.scan(advance, (start, still), (calm[:, None] * actions, changes))[1]
+    found: tuple[State, State] = jax.lax.scan(
+        advance, (start, jnp.zeros_like(start)), (calm[:, None] * actions, changes)
+    )[1]
     return found
+
+
+def _floating_only(leaf: jax.Array) -> jax.Array | None:
+    """The leaf, or nothing where it carries no derivative."""
+    return leaf if is_floating(leaf) else None

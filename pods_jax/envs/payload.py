@@ -77,7 +77,9 @@ def make_payload(
     the points in these proportions; every point by itself if not given. Raises InputError naming field, value, cure.
     """
     checks.choice("task", task, (*TASKS, LAY))
+    name = checks.text("name", name)
     sim.check_connected(system)
+    checks.instance("weights", weights, Weights, "envs.make_weights([0, 0, 1, 0.1])")
     for field in ("handle", "position", "velocity", "action"):
         checks.number(f"weight_{field}", getattr(weights, field), at_least=0.0)
     if task == "stop":
@@ -88,7 +90,7 @@ def make_payload(
     target = jnp.asarray(checks.array("rest_position", rest_position, shape))
     start = target if start_position is None else jnp.asarray(checks.array("start_position", start_position, shape))
     coordinates = np.zeros(system.action_size) if start_handle is None else start_handle
-    modes = np.eye(system.num_points) if velocity_modes is None else np.asarray(velocity_modes, dtype=float)
+    modes = np.eye(system.num_points) if velocity_modes is None else velocity_modes
     return Environment(
         name=name,
         task=task,
@@ -105,7 +107,9 @@ def make_payload(
                 checks.number("initial_displacement", initial_displacement, at_least=0.0)
             ),
             translations=jnp.asarray(common_translations(system)),
-            velocity_modes=jnp.asarray(checks.array("velocity_modes", modes, (len(modes), system.num_points))),
+            velocity_modes=jnp.asarray(
+                checks.array("velocity_modes", modes, (len(np.atleast_1d(modes)), system.num_points))
+            ),
             weights=weights,
         ),
         action_limit=jnp.full(system.action_size, limit),

@@ -21,6 +21,7 @@ from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
 from pods_jax.export.formats import READERS, WRITERS, BatchedPolicy, layers_of, network_of
+from pods_jax.rollouts import check_environment
 from pods_jax.storage import checksums, files, manifest
 from pods_jax.types import Policy
 
@@ -56,10 +57,10 @@ def save_policy(
     a package that is not installed, OSError if the files cannot be written, and FloatingPointError if what was
     written computes something else than the policy.
     """
-    path = pathlib.Path(path)
-    check_name(path, format)
+    path = check_name(path, format)
+    check_environment(env)
     variables = _variables(policy)
-    kept = _checked_notes(notes or {})
+    kept = _checked_notes(checks.mapping("notes", {} if notes is None else notes))
     content = WRITERS[format](env, variables)
     description = describe(env, variables, format) | {"sha256": _digest(content), "notes": kept}
     with files.replacing(path, description_path(path)) as (place, description_place):
@@ -82,7 +83,9 @@ def load_policy(path: pathlib.Path | str, env: Environment | None = None) -> Loa
     env: refuse the policy unless it is for this environment. Raises InputError for a file that is missing, damaged,
     cut or of another version, for float64 where jax has it switched off, and for another environment.
     """
-    path = pathlib.Path(path)
+    path = checks.path("path", path)
+    if env is not None:
+        check_environment(env)
     description = _read_description(path)
     content = _read(path)
     if _digest(content) != description["sha256"]:
@@ -98,6 +101,9 @@ def load_policy(path: pathlib.Path | str, env: Environment | None = None) -> Loa
 
 def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dict[str, Any]:
     """Everything that whoever runs the policy has to know, as JSON."""
+    check_environment(env)
+    _check_variables(variables)
+    checks.choice("format", format, FORMATS)
     hidden = [int(layer["bias"].shape[0]) for layer in layers_of(variables)[:-1]]
     return {
         "format_version": FORMAT_VERSION,
@@ -122,6 +128,9 @@ def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dic
 
 def compare(loaded: LoadedPolicy, env: Environment, variables: Mapping[str, Any]) -> float:
     """The largest difference of actions on random observations, relative to the limits; NaN if one is not finite."""
+    checks.instance("loaded", loaded, LoadedPolicy, "what `load_policy` returns")
+    check_environment(env)
+    _check_variables(variables)
     scaling = variables["scaling"]
     normal = jax.random.normal(jax.random.key(0), (NUM_COMPARED, env.observation_size), env.action_limit.dtype)
     observations = scaling["mean"][None] + scaling["deviation"][None] * normal
@@ -131,15 +140,18 @@ def compare(loaded: LoadedPolicy, env: Environment, variables: Mapping[str, Any]
     return float(jnp.max(jnp.abs(got - expected) / env.action_limit[None]))
 
 
-def check_name(path: pathlib.Path, format: str) -> None:
-    """Raises InputError unless the format is known and the file is named after it."""
+def check_name(path: pathlib.Path | str, format: str) -> pathlib.Path:
+    """The name of a policy file; raises InputError unless the format is known and the file is named after it."""
+    path = checks.path("path", path)
     checks.choice("format", format, FORMATS)
     if path.suffix != f".{format}":
         raise InputError(f"out = {str(path)!r}: must name a file that ends in .{format}")
+    return path
 
 
-def description_path(path: pathlib.Path) -> pathlib.Path:
+def description_path(path: pathlib.Path | str) -> pathlib.Path:
     """Where the description of a policy file lies."""
+    path = checks.path("path", path)
     return path.with_name(path.name + ".json")
 
 
@@ -158,6 +170,11 @@ def _variables(policy: Policy) -> Mapping[str, Any]:
     if not isinstance(variables, Mapping) or set(variables) != {"params", "scaling"}:
         raise InputError("policy: must be the policy of a train state, a PolicyNetwork with its variables")
     return variables
+
+
+def _check_variables(variables: Any) -> None:
+    if not isinstance(variables, Mapping) or set(variables) != {"params", "scaling"}:
+        raise InputError("variables", variables, "must be those of a PolicyNetwork")
 
 
 def _check_environment(path: pathlib.Path, description: Mapping[str, Any], env: Environment) -> None:
@@ -181,8 +198,9 @@ def _check_environment(path: pathlib.Path, description: Mapping[str, Any], env: 
 
 def _read_description(path: pathlib.Path) -> dict[str, Any]:
     place = description_path(path)
+    content = _read(place)
     try:
-        description = checksums.unseal(json.loads(_read(place)))
+        description = checksums.unseal(json.loads(content))
     except ValueError as error:
         raise InputError(f"{place}: damaged, it is not what was written ({error}); export again") from error
     if description.get("format_version") != FORMAT_VERSION:

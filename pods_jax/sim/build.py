@@ -28,7 +28,10 @@ def make_system(
     value and what is allowed.
     """
     dimension = checks.integer("dimension", dimension, at_least=2, at_most=3)
-    num_points = len(mass)
+    springs = checks.instances("springs", springs, Spring, "sim.Spring(0, 1, stiffness=100.0, rest_length=1.0)")
+    handles = checks.instances("handles", handles, Handle, "sim.Handle.on_axis([0.0, 0.0])")
+    planes = checks.instances("planes", planes, Plane, "sim.Plane([0, 0], [0, 1], stiffness=1e4)")
+    num_points = len(checks.sized("mass", mass))
     if num_points == 0 or not handles:
         raise checks.InputError(
             f"mass has {num_points} entries and handles has {len(handles)}: a system needs at least one of each"

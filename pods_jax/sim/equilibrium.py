@@ -33,6 +33,7 @@ def equilibrium(system: System, handle: jax.Array, guess: jax.Array) -> jax.Arra
 
 def check_connected(system: System) -> None:
     """Raises InputError if some free point is joined to no handle, directly or through others."""
+    checks.instance("system", system, System, "sim.make_system(...)")
     reached = set(range(system.num_handles))
     waiting = set(system.springs.ends)
     while found := {pair for pair in waiting if reached.intersection(pair)}:

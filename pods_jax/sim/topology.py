@@ -6,6 +6,7 @@ whose rest lengths are the distances of the points in a reference shape.
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ Pairs = list[tuple[int, int]]
 
 def line(points: Sequence[int]) -> Pairs:
     """Each point with the next one: a chain, a rope."""
-    return list(pairwise(map(int, points)))
+    return list(pairwise(_points(points)))
 
 
 def clique(points: Sequence[int]) -> Pairs:
     """Each point with each other one: a box or any other body that keeps its shape."""
-    return list(combinations(map(int, points), 2))
+    return list(combinations(_points(points), 2))
 
 
 def grid(points: np.ndarray) -> dict[str, Pairs]:
@@ -31,7 +32,7 @@ def grid(points: np.ndarray) -> dict[str, Pairs]:
     Structural pairs are neighbours in a row or column, shear pairs the diagonals of each cell, bending pairs are two
     apart in a row or column. Raises InputError unless the array has two dimensions.
     """
-    points = np.asarray(points)
+    points = checks.array("points", points, np.shape(checks.sized("points", points)))
     if points.ndim != 2 or min(points.shape) < 2:
         raise checks.InputError(f"points has shape {points.shape}: must have shape (R, C), both at least 2")
     lines = [*points, *points.T]
@@ -58,7 +59,14 @@ def join(
     a point is missing or two joined points coincide.
     """
     springs = []
-    for first, second in pairs:
+    num_handles = checks.integer("num_handles", num_handles, at_least=0)
+    stiffness, damping = (
+        checks.number("stiffness", stiffness, above=0.0),
+        checks.number("damping", damping, at_least=0.0),
+    )
+    cable = checks.boolean("cable", cable)
+    position = checks.array("position", position, np.shape(checks.sized("position", position)))
+    for first, second in _pairs(pairs):
         for index in (first, second):
             checks.integer("point", index, at_least=0, at_most=len(position) - 1)
         if max(first, second) < num_handles:
@@ -71,3 +79,22 @@ def join(
             )
         springs.append(Spring(first, second, stiffness, length, damping, cable))
     return springs
+
+
+def _points(points: Any) -> list[int]:
+    return [checks.integer(f"points[{i}]", each, at_least=0) for i, each in enumerate(checks.sized("points", points))]
+
+
+def _pairs(pairs: Any) -> Pairs:
+    found = []
+    for index, pair in enumerate(_listed("pairs", pairs)):
+        if len(checks.sized(f"pairs[{index}]", pair)) != 2:
+            raise checks.InputError(f"pairs[{index}]", pair, "must be two numbers of points")
+        found.append((pair[0], pair[1]))
+    return found
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if not isinstance(values, Iterable):
+        raise checks.InputError(name, values, "must be a list")
+    return list(values)

@@ -1,6 +1,7 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
 from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction, riccati
+from pods_jax.trajopt.flatten import flatten, is_floating
 from pods_jax.trajopt.hessian_products import hessian_products
 from pods_jax.trajopt.line_search import LineSearchResult, line_search, no_step
 from pods_jax.trajopt.linearize import LinearModel, linearize
@@ -19,7 +20,9 @@ __all__ = [
     "Problem",
     "around_guess",
     "differentiable",
+    "flatten",
     "hessian_products",
+    "is_floating",
     "least_squares",
     "line_search",
     "linearize",

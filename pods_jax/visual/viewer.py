@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Drawing, Environment
+from pods_jax.rollouts import check_environment
 from pods_jax.storage import files
 from pods_jax.types import Trajectory
 from pods_jax.visual import animation
@@ -35,9 +36,7 @@ class View:
 
     def save(self, path: pathlib.Path | str) -> None:
         """Writes the page, and makes its folder. Raises InputError unless the name ends in .html."""
-        path = pathlib.Path(path)
-        check_name(path)
-        files.write_text(path, self.page)
+        files.write_text(check_name(path), self.page)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page in a frame of its own, so that neither changes the other."""
@@ -45,10 +44,12 @@ class View:
         return f'<iframe srcdoc="{source}" width="100%" height="620" style="border:0" allowfullscreen></iframe>'
 
 
-def check_name(path: pathlib.Path) -> None:
-    """Raises InputError unless the file can be a page."""
+def check_name(path: pathlib.Path | str) -> pathlib.Path:
+    """The name of a page; raises InputError unless the file can be one."""
+    path = checks.path("path", path)
     if path.suffix != ".html":
         raise InputError(f"out = {str(path)!r}: must name a file that ends in .html")
+    return path
 
 
 def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") -> View:
@@ -59,8 +60,12 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     or of no step, and for an environment that cannot be drawn. The kinetic energy is shown where
     `Environment.measure` gives it.
     """
-    if not isinstance(rollouts, Mapping) or not rollouts:
+    check_environment(env)
+    title = checks.text("title", title)
+    if not checks.mapping("rollouts", rollouts):
         raise InputError('rollouts: must hold at least one trajectory, for example {"PODS": trajectory}')
+    for label, trajectory in rollouts.items():
+        checks.instance(f"rollouts[{label!r}]", trajectory, Trajectory, "what `rollout` returns")
     groups = {label: _several(env, f"rollouts[{label!r}]", rollouts[label]) for label in rollouts}
     drawn = {
         label: [animation.drawings(env, trajectory.state) for trajectory in group] for label, group in groups.items()

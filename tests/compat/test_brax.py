@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pods_jax
-from pods_jax import compat, envs
+from pods_jax import InputError, compat, envs
 
 pytest.importorskip("brax")
 
@@ -60,6 +60,39 @@ def test_the_time_limit_is_a_truncation_and_a_reset_starts_the_count_anew(env):
         state = step(state, jnp.zeros((2, 1)))
     np.testing.assert_array_equal(state.info["truncation"], 1.0)
     np.testing.assert_array_equal(state.pipeline_state.num_steps, 0)
+
+
+def test_actions_are_checked_before_they_are_scaled():
+    theirs = compat.to_brax(envs.make("pendulum_3d", "stop", horizon=HORIZON))
+    state = theirs.reset(jax.random.key(0))
+    for wrong in (jnp.zeros(1), 0.5, jnp.zeros((1, 3))):
+        with pytest.raises(InputError, match=r"action has shape .*: must have shape \(3,\)"):
+            theirs.step(state, wrong)
+    with pytest.raises(InputError, match="action is of type bool: must be real numbers"):
+        jax.jit(theirs.step)(state, jnp.ones(3, bool))
+
+
+def test_beyond_the_limit_is_the_limit_and_nan_stays_visible(env):
+    theirs = compat.to_brax(env)
+    state = theirs.reset(jax.random.key(0))
+    most = theirs.step(state, jnp.ones(1))
+    for beyond in (1e30, jnp.inf, 1):
+        np.testing.assert_array_equal(theirs.step(state, [beyond]).obs, most.obs)
+    after = theirs.step(state, jnp.full(1, jnp.nan))
+    assert np.isnan(after.reward)
+    assert np.isnan(theirs.step(after, jnp.zeros(1)).reward)
+
+
+def test_a_reset_by_brax_leads_each_copy_back_to_a_start_of_its_own(env):
+    from brax.envs.wrappers import training
+
+    wrapped = training.wrap(compat.to_brax(env), episode_length=HORIZON)
+    first = wrapped.reset(jax.random.split(jax.random.PRNGKey(0), 3))
+    assert len(np.unique(np.asarray(first.obs), axis=0)) == 3
+    state, step = first, jax.jit(wrapped.step)
+    for _ in range(HORIZON):
+        state = step(state, jnp.zeros((3, 1)))
+    np.testing.assert_array_equal(state.obs, first.obs)  # Brax's wrapper keeps the first state of each
 
 
 @pytest.mark.exhaustive

@@ -100,3 +100,42 @@ def test_a_choice_among_actions_is_refused():
     discrete = SimpleNamespace(n=3, shape=())
     with pytest.raises(InputError, match="the action space is SimpleNamespace: must be a box with finite"):
         compat.from_gymnax(Pendulum(discrete), horizon=HORIZON)
+
+
+class KeyedWalk:
+    """Draws noise from a key in its state, and counts beyond what single precision can."""
+
+    default_params = None
+
+    def action_space(self, params):
+        return SimpleNamespace(low=-1.0, high=1.0, shape=(1,))
+
+    def reset_env(self, key, params):
+        return jnp.zeros(1), {"x": jnp.zeros(1), "key": key, "count": jnp.asarray(4_000_000_001, jnp.uint32)}
+
+    def step_env(self, key, state, action, params):
+        key, own = jax.random.split(state["key"])
+        x = state["x"] + action + 0.1 * jax.random.normal(own, (1,))
+        return x, {"x": x, "key": key, "count": state["count"] + 1}, -jnp.sum(x**2), False, {}
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_keys_and_large_numbers_are_carried_untouched(double):
+    with jax.enable_x64(double):
+        env, original = compat.from_gymnax(KeyedWalk(), horizon=3), KeyedWalk()
+        trajectory = replay(env, env.reset(jax.random.key(5)), jnp.ones((3, 1)))
+        _, inner = original.reset_env(jax.random.key(5), None)
+        for index in range(3):
+            _, inner, *_ = original.step_env(None, inner, jnp.ones(1), None)
+            physics = jax.tree.map(lambda leaf, index=index: leaf[index], trajectory.state["physics"])
+            assert physics["count"].dtype == jnp.uint32
+            assert int(physics["count"]) == int(inner["count"]) == 4_000_000_002 + index
+            np.testing.assert_array_equal(jax.random.key_data(physics["key"]), jax.random.key_data(inner["key"]))
+            np.testing.assert_allclose(physics["x"], inner["x"], rtol=1e-6)
+
+
+def test_what_has_another_interface_is_refused():
+    with pytest.raises(
+        InputError, match=r"env = .*: must have the interface of gymnax, and has no function reset_env"
+    ):
+        compat.from_gymnax(object(), horizon=3)

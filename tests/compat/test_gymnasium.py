@@ -129,3 +129,66 @@ def test_a_missing_gymnasium_is_named_with_its_cure(env, monkeypatch):
     for make in (compat.to_gymnasium, lambda env: compat.to_gymnasium_vector(env, 2)):
         with pytest.raises(InputError, match=r"needs the package gymnasium: pip install 'pods_jax\[gym\]'"):
             make(env)
+
+
+@pytest.mark.parametrize("kind", ["single", "vector"])
+def test_actions_are_checked_before_they_are_scaled(kind):
+    env = envs.make("pendulum_3d", "stop", horizon=HORIZON)  # three components
+    one = compat.to_gymnasium(env) if kind == "single" else compat.to_gymnasium_vector(env, 2)
+    shape = one.action_space.shape
+    one.reset(seed=0)
+    for wrong in (np.zeros(1), 0.5, [0.5], np.zeros((*shape, 1)), np.zeros(shape[::-1] if kind == "vector" else 2)):
+        with pytest.raises(
+            InputError, match=rf"^actions? ha(s|ve) shape .*: must have shape \({', '.join(map(str, shape))}"
+        ):
+            one.step(wrong)
+    for wrong in (np.full(shape, "a"), None, np.ones(shape, bool), np.full(shape, 1j)):
+        with pytest.raises(InputError, match=r"^action"):
+            one.step(wrong)
+    with pytest.raises(InputError, match="must be numbers between -1 and 1, which NaN is not"):
+        one.step(np.full(shape, np.nan))
+
+
+@pytest.mark.parametrize("beyond", [1e30, np.inf, 1])
+def test_what_is_beyond_the_limit_counts_as_the_limit_in_any_type(env, beyond):
+    one = compat.to_gymnasium(env)
+    outcomes = []
+    for action in (np.ones(1), [beyond], np.full(1, beyond, np.float32)):
+        one.reset(seed=0)
+        outcomes.append(one.step(action)[:2])
+    for observation, reward in outcomes[1:]:
+        np.testing.assert_array_equal(observation, outcomes[0][0])
+        assert reward == outcomes[0][1]
+
+
+def test_seeds_of_numpy_are_seeds(env):
+    one, several = compat.to_gymnasium(env), compat.to_gymnasium_vector(env, 2)
+    np.testing.assert_array_equal(one.reset(seed=np.int64(3))[0], one.reset(seed=3)[0])
+    expected = several.reset(seed=3)[0]
+    for seed in (np.int64(3), np.array([3, 4]), [np.uint8(3), 4]):
+        np.testing.assert_array_equal(several.reset(seed=seed)[0], expected)
+    for wrong in (-1, 1.5, "3", True):
+        with pytest.raises(InputError, match=r"seed = .*: must be a whole number, at least 0"):
+            one.reset(seed=wrong)
+        with pytest.raises(InputError, match=r"seed = .*: must be a whole number, at least 0"):
+            several.reset(seed=wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning", "ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_says_what_to_do_instead_of_waiting_for_ever(env):
+    from gymnasium.vector import AsyncVectorEnv
+
+    forked = AsyncVectorEnv([lambda: compat.to_gymnasium(env)], context="fork")
+    try:
+        with pytest.raises(InputError, match=r'start it anew, with .*context="spawn"'):
+            forked.reset(seed=0)
+    finally:
+        forked.close(terminate=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_stable_baselines_checker_is_content(env):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(compat.to_gymnasium(env))

@@ -29,14 +29,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.flatten_util import ravel_pytree
 
 from pods_jax.algorithms.pods.targets import reaction_targets
 from pods_jax.envs.environment import Environment, State
 from pods_jax.improvement import trajectory_problem
 from pods_jax.policies.regression import Samples
 from pods_jax.rollouts import flatten_states, random_actions, replay, step_starts
-from pods_jax.trajopt import LineSearchResult, Problem, around_guess, levenberg_marquardt, no_step, riccati
+from pods_jax.trajopt import LineSearchResult, Problem, around_guess, flatten, levenberg_marquardt, no_step, riccati
 from pods_jax.types import Key, LocalFeedback, Trajectory
 
 REACH = 2.0
@@ -94,7 +93,7 @@ def begin(env: Environment, states: State, key: Key) -> Teacher:
     actions = random_actions(env, key, count, held=False)
     if env.goal is None:
         return jax.vmap(partial(_begin, env, None))(states, actions, jnp.zeros(count, bool))
-    goal = ravel_pytree(env.goal)[0]
+    goal = flatten(env.goal)[0]
     is_at_goal = jnp.arange(count) % 2 == 0
     actions = jnp.where(is_at_goal[:, None, None], 0.0, actions)
     return jax.vmap(partial(_begin, env, goal))(states, actions, is_at_goal)
@@ -136,7 +135,7 @@ def feedback(env: Environment, states: State, teacher: Teacher) -> LocalFeedback
         problem = _problem(env, state, best)
         with jax.default_matmul_precision("highest"):
             direction = riccati(dataclasses.replace(problem, gaps=None))
-        unravel = ravel_pytree(state)[1]
+        unravel = flatten(state)[1]
         return LocalFeedback(best.actions, jax.vmap(unravel)(best.states), direction.gains, direction.action_hessian)
 
     return jax.vmap(react)(states, teacher.best)
@@ -148,7 +147,7 @@ def agree(env: Environment, states: State, teacher: Teacher, gains: jax.Array, k
     gains: (k, T, A, n) of the feedback around the trajectories.
     """
     count = teacher.damping.shape[0]
-    first = jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+    first = jax.vmap(lambda state: flatten(state)[0])(states)
     starts = jnp.concatenate([first[:, None], teacher.best.states[:, :-1]], axis=1)
     found = teacher
     for other in (jnp.full(count, jnp.argmax(teacher.value)), jax.random.permutation(key, count)):
@@ -199,7 +198,7 @@ def _follow(
 
     actions, noise: (T, A). starts: (T, n) in which the steps of the trajectory began. gains: (T, A, n).
     """
-    first, unravel = ravel_pytree(state)
+    first, unravel = flatten(state)
 
     def advance(vector: jax.Array, inputs: Any) -> Any:
         action, start, gain, disturbance = inputs
@@ -207,14 +206,14 @@ def _follow(
         action = jnp.clip(action, -env.action_limit, env.action_limit)
         here = unravel(vector)
         after = env.step(here, action)
-        return ravel_pytree(after)[0], Trajectory(env.observe(here), action, env.reward(after, action), after)
+        return flatten(after)[0], Trajectory(env.observe(here), action, env.reward(after, action), after)
 
     return jax.lax.scan(advance, first, (actions, starts, gains, noise))[1]
 
 
 def _problem(env: Environment, state: State, best: LineSearchResult) -> Problem:
     """The problem of improving a stored trajectory."""
-    unravel = ravel_pytree(state)[1]
+    unravel = flatten(state)[1]
     nothing = jnp.zeros(best.actions.shape[0], best.actions.dtype)
     trajectory = Trajectory(nothing, best.actions, nothing, jax.vmap(unravel)(best.states))
     return dataclasses.replace(trajectory_problem(env, state, trajectory)[0], gaps=best.gaps)
