@@ -112,6 +112,8 @@ def careless(code: str) -> list[str]:
     }
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if ast.unparse(call.func) == "os.open":
+            continue  # a descriptor, such as that of os.devnull, and no file of text
         named = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         positional = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
         mode = "".join(value for value in positional if isinstance(value, str) and len(value) <= 3)
