@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from flax.errors import FlaxError
 from jax.flatten_util import ravel_pytree
 
 from pods_jax import checks
@@ -101,6 +102,25 @@ def check_policy(policy: Policy) -> None:
         )
 
 
+def check_fits(env: Environment, policy: Policy) -> None:
+    """Raises InputError for a policy that was made for another environment; costs a trace, and simulates nothing."""
+    observation = jax.ShapeDtypeStruct((env.observation_size,), env.action_limit.dtype)
+    made_for = f"{env.name} gives it {env.observation_size} numbers and takes {env.action_size}"
+    try:
+        shape = jax.tree.map(jnp.shape, jax.eval_shape(policy, observation))
+    except (TypeError, ValueError, IndexError, FlaxError) as error:  # each policy refuses in its own way
+        reason = str(error).strip().splitlines()[0]
+        raise checks.InputError(
+            f"policy cannot act on an observation of shape ({env.observation_size},): must be one that was made for "
+            f"such an environment, {made_for}; it says: {reason}"
+        ) from error
+    if shape != (env.action_size,):
+        raise checks.InputError(
+            f"policy returns an action of shape {shape}: must have shape ({env.action_size},), by a policy that was "
+            f"made for such an environment, {made_for}"
+        )
+
+
 def as_pytree(policy: Policy) -> Policy:
     """The policy as something that `jit` accepts as an argument and takes for no other policy's program."""
     if jax.tree_util.all_leaves([policy]):
@@ -124,6 +144,8 @@ class _Hashed:
 
 @jax.jit
 def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
+    check_fits(env, policy)
+
     def advance(state, _):
         return _transition(env, state, policy(env.observe(state)))
 

@@ -11,6 +11,7 @@ from pods_jax.algorithms import bptt, gps, pods, shac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.model_free import ppo, sac
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.trial import check_reports
 from pods_jax.settings import changed, places
 
 _MODULES = {"pods": pods, "bptt": bptt, "ppo": ppo, "sac": sac, "gps": gps, "shac": shac}
@@ -76,6 +77,7 @@ def make(name: str, env: Environment, **overrides: Any) -> Algorithm:
 
 def from_config(name: str, env: Environment, config: Any) -> Algorithm:
     """The algorithm `name` with settings that are an instance of its dataclass. Raises InputError as `make`."""
+    check_reports(env)
     algorithm = _find(name)[1](env, config)
     if not isinstance(algorithm, Algorithm):
         raise checks.InputError(f"algorithm {name!r}", algorithm, "its make function must return an Algorithm")

@@ -16,7 +16,7 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from pods_jax import checks
+from pods_jax import checks, linalg
 from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.trajopt import LinearModel, linearize
 from pods_jax.types import Key
@@ -51,8 +51,7 @@ class Functions:
 
 def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
     """() the `step_error` of a step of which only the result is known: 0, or NaN where that is not finite."""
-    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(next_state)]))
-    return jnp.where(finite, 0.0, jnp.nan)
+    return jnp.where(linalg.is_finite(next_state), 0.0, jnp.nan)
 
 
 @struct.dataclass

@@ -1,0 +1,186 @@
+"""What an environment is tried on before anything is trained with it: a few whole rollouts, and their derivatives.
+
+Derivatives that cannot be used must be named before a training, not read as optima after it. One unlucky state says
+little, so that a derivative is refused where most tries of a kind meet it: random actions from random states, the
+action zero, from which searches start, from random states and from the goal. What no try meets is counted while
+training, see `Improvement.nonfinite_derivatives`.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import keystr, tree_leaves_with_path
+
+from pods_jax.checks import InputError
+from pods_jax.envs.environment import Environment, State
+from pods_jax.types import Key
+
+NUM_RANDOM, NUM_STILL = 4, 2
+"""How many tries there are with random actions, and with the action zero."""
+
+WILD_STEPS, CALM = 3, 0.1
+"""A step is tried under actions of the full range for so many steps, and then of this share of it, since a whole
+episode of the former says little of what a policy does."""
+
+EDGE = 0.999
+"""Of the limits: the largest action that is tried, so that what begins just before a limit is seen."""
+
+CURES = {
+    "state": "look for a square root or a norm at zero, or for a time step that is too long",
+    "objective": "look for a square root, a norm or a quotient at zero, and give it a derivative there, as "
+    "jnp.sqrt(jnp.sum(x**2) + 1e-6) has, or leave the square root away",
+}
+
+
+def check_derivatives(env: Environment) -> None:
+    """Differentiates whole rollouts in random directions, with their objective; raises InputError where that fails.
+
+    It fails where a number is not finite in most tries of a kind, and where no action has an effect in any.
+    """
+    _check_traceable(env)
+    found = _try_rollouts(env, jax.random.key(1))
+    kinds = {
+        "a random state": slice(0, NUM_RANDOM),
+        "a random state under the action zero": slice(NUM_RANDOM, NUM_RANDOM + NUM_STILL),
+    }
+    if env.goal is not None:
+        kinds["the goal under the action zero"] = slice(-1, None)
+    for start, tries in kinds.items():
+        _check_finite(env, jax.tree.map(lambda leaf, tries=tries: leaf[tries], found), start)
+    if not any(np.any(leaf) for leaf in jax.tree.leaves(found["the derivative of state"])):
+        raise InputError(
+            f"the derivative of step by the action is zero in all of {env.horizon} steps from several states, "
+            "with actions over all of their range, so that nothing can be learned: look for a rounding, an integer, "
+            "a stop_gradient or a contact that is not closed"
+        )
+
+
+def check_reward(env: Environment) -> None:
+    """`check_derivatives`, where `Environment.with_reward` put a reward in the place of the own objective."""
+    if env.functions.reward is not None:
+        check_derivatives(env)
+
+
+def check_reverse_mode(env: Environment, who: str) -> None:
+    """Raises InputError, naming who asks, where a step has no derivative by reverse mode; only traces it."""
+
+    def total(action: jax.Array, state: State) -> jax.Array:
+        leaves = jax.tree.leaves(env.step(state, action))
+        return jnp.sum(jnp.stack([jnp.sum(leaf) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]))
+
+    state = jax.eval_shape(env.reset, jax.random.key(0))
+    try:
+        jax.eval_shape(jax.grad(total, argnums=(0, 1), allow_int=True), env.action_limit, state)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{who} needs derivatives of a step by reverse mode, and the step of {env.name!r} has none "
+            f"({str(error).splitlines()[0]}): use the algorithm pods, gps, ppo or sac, and to improve trajectories "
+            'the method "riccati", "gauss_newton" or "conjugate_gradient"'
+        ) from error
+
+
+def check_reports(env: Environment) -> None:
+    """Traces what an environment tells of a state; raises InputError where evaluations or pictures would fail."""
+    state = jax.eval_shape(env.reset, jax.random.key(0))
+    if env.functions.draw is not None:
+        jax.eval_shape(env.draw, state)
+    numbers = jax.eval_shape(env.measure, state)
+    if not isinstance(numbers, dict) or not all(isinstance(name, str) for name in numbers):
+        raise InputError(
+            f"measure returns {jax.tree.map(np.shape, numbers)}: must return a dictionary of named numbers, such as "
+            '{"distance": jnp.linalg.norm(state)}'
+        )
+    for name, number in numbers.items():
+        if getattr(number, "shape", None) != () or jnp.issubdtype(number.dtype, jnp.complexfloating):
+            found = jax.tree.map(lambda leaf: f"{leaf.dtype} of shape {leaf.shape}", number)
+            raise InputError(f"measure returns {name!r} as {found}: must be one real number, of shape ()")
+
+
+def _check_traceable(env: Environment) -> None:
+    """Raises InputError, with the reason that JAX or another library gives, where there is no derivative at all."""
+    state, action = jax.eval_shape(env.reset, jax.random.key(0)), env.action_limit
+    functions = {
+        "step has no derivative by forward mode": lambda state: jax.jvp(env.step, (state, action), (state, action)),
+        "the objective has no derivative": lambda state: _objective(env, state, action, action),
+    }
+    for what, function in functions.items():
+        try:
+            jax.eval_shape(function, state)
+        except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{what}: {str(error).splitlines()[0]}") from error
+
+
+def _check_finite(env: Environment, found: dict[str, Any], start: str) -> None:
+    """Raises InputError for what is not finite in at least half of the tries of one kind, leaves (tries, T, ...)."""
+    bad = []
+    for what, tree in found.items():
+        for path, leaf in tree_leaves_with_path(tree):
+            finite = np.isfinite(np.asarray(leaf)).reshape(*leaf.shape[:2], -1).all(axis=2)
+            broken = ~finite.all(axis=1)
+            if 2 * np.sum(broken) >= leaf.shape[0]:
+                bad.append((int(np.min(np.argmin(finite[broken], axis=1))) + 1, what + keystr(path)))
+    if bad:
+        number, name = min(bad, key=lambda each: each[0])
+        cure = CURES["state" if "state" in name else "objective"]
+        raise InputError(f"{name} is not finite after step {number} of {env.horizon} from {start}: {cure}")
+
+
+@jax.jit
+def _try_rollouts(env: Environment, key: Key) -> dict[str, Any]:
+    """Rollouts and how they change with the actions, by what it is, leaves (tries, T, ...), in one program."""
+    key_reset, key_actions, key_tangents = jax.random.split(key, 3)
+    starts = jax.vmap(env.reset)(jax.random.split(key_reset, NUM_RANDOM + NUM_STILL))
+    actions = jnp.concatenate([_actions(env, key_actions), jnp.zeros((NUM_STILL, env.horizon, env.action_size))])
+    if env.goal is not None:
+        starts = jax.tree.map(lambda leaf, goal: jnp.concatenate([leaf, goal[None]]), starts, env.goal)
+        actions = jnp.concatenate([actions, jnp.zeros_like(actions[:1])])
+    keys = jax.random.split(key_tangents, actions.shape[0])
+    return jax.vmap(lambda *one: _try_rollout(env, *one))(starts, actions.astype(env.action_limit.dtype), keys)
+
+
+def _actions(env: Environment, key: Key) -> jax.Array:
+    """(NUM_RANDOM, T, A) random actions, the first of which lie evenly over the whole range of each component."""
+    key_order, key_calm = jax.random.split(key)
+    limit, size = env.action_limit, env.action_size
+    calm = CALM * jax.random.uniform(key_calm, (NUM_RANDOM, env.horizon, size), limit.dtype, -1.0, 1.0)
+    grid = jnp.linspace(-EDGE, EDGE, NUM_RANDOM * WILD_STEPS, dtype=limit.dtype)
+    orders = jax.random.split(key_order, size)
+    wild = jax.vmap(lambda key: jax.random.permutation(key, grid), out_axes=1)(orders)
+    wild = wild.reshape(NUM_RANDOM, WILD_STEPS, size)[:, : env.horizon]
+    return limit[None, None] * calm.at[:, :WILD_STEPS].set(wild)
+
+
+def _try_rollout(env: Environment, start: State, actions: jax.Array, key: Key) -> dict[str, Any]:
+    """What one rollout leads to, and its derivatives in random directions, leaves (T, ...).
+
+    The change of a state is scaled down to length one wherever it is longer before it goes into the next step: what
+    is looked at are derivatives of single steps, not their product, which may be large in any unstable system.
+    """
+    changes = env.action_limit[None] * jax.random.uniform(key, actions.shape, actions.dtype, -1.0, 1.0)
+
+    def advance(carry: tuple[State, State], given: tuple[jax.Array, jax.Array]) -> Any:
+        (state, before), (action, change) = carry, given
+        after, changed = jax.jvp(env.step, (state, action), (before, change))
+        longest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=1.0) for leaf in jax.tree.leaves(changed)]))
+        found = {"state": after, "the derivative of state": changed} | _objective(env, after, action, change)
+        return (after, jax.tree.map(lambda leaf: leaf / longest, changed)), found
+
+    still = jax.tree.map(jnp.zeros_like, start)
+    found: dict[str, Any] = jax.lax.scan(advance, (start, still), (actions, changes))[1]
+    return found
+
+
+def _objective(env: Environment, state: State, action: jax.Array, change: jax.Array) -> dict[str, Any]:
+    """The objective of arriving in a state by an action, and what second-order methods differentiate of it."""
+    at, along = (state, action), (jax.tree.map(jnp.ones_like, state), change)
+    if env.functions.reward is None:
+        value, changed = jax.jvp(env.residual, at, along)
+        return {"residual": value, "the derivative of residual": changed}
+    gradient, changed = jax.jvp(jax.grad(env.reward, argnums=(0, 1)), at, along)
+    return {"reward": env.reward(*at), "the gradient of reward": gradient, "the Hessian of reward": changed}
