@@ -22,6 +22,7 @@ NAMES = {
     "optimum_mean",
     "nonconverged_steps",
     "nonfinite_rollouts",
+    "nonfinite_derivatives",
 }
 
 

@@ -1,11 +1,12 @@
 """What an environment is tried on before anything is trained with it: a few whole rollouts, and their derivatives.
 
 Derivatives that cannot be used must be named before a training, not read as optima after it. One unlucky state says
-little, so that a derivative is refused where most tries of a kind meet it: random actions from random states, the
-action zero, from which searches start, from random states and from the goal. What no try meets is counted while
-training, see `Improvement.nonfinite_derivatives`.
+little, so that what is not finite is refused where all tries of a kind meet it: random actions from random states,
+the action zero, from which searches start, from random states and from the goal. What only some meet is counted
+while training, see `Improvement.nonfinite_derivatives`.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment, State
 from pods_jax.types import Key
 
-NUM_RANDOM, NUM_STILL = 4, 2
+NUM_RANDOM, NUM_STILL = 4, 4
 """How many tries there are with random actions, and with the action zero."""
 
 WILD_STEPS, CALM = 3, 0.1
@@ -27,17 +28,26 @@ episode of the former says little of what a policy does."""
 EDGE = 0.999
 """Of the limits: the largest action that is tried, so that what begins just before a limit is seen."""
 
+QUICKLY = {"xla_backend_optimization_level": 0}
+"""How the program is compiled: it runs once, and simulators of others are long."""
+
+STEP_CURE = "look for a square root or a norm at zero, or for a time step that is too long"
+OBJECTIVE_CURE = (
+    "look for a square root, a norm or a quotient at zero, and give it a derivative there, as "
+    "jnp.sqrt(jnp.sum(x**2) + 1e-6) has, or leave the square root away"
+)
 CURES = {
-    "state": "look for a square root or a norm at zero, or for a time step that is too long",
-    "objective": "look for a square root, a norm or a quotient at zero, and give it a derivative there, as "
-    "jnp.sqrt(jnp.sum(x**2) + 1e-6) has, or leave the square root away",
+    **dict.fromkeys(("state", "the derivative of state"), STEP_CURE),
+    **dict.fromkeys(("residual", "the derivative of residual"), OBJECTIVE_CURE),
+    **dict.fromkeys(("reward", "the gradient of reward", "the Hessian of reward"), OBJECTIVE_CURE),
 }
+"""What is looked at, causes first, and what to do where it is not finite."""
 
 
 def check_derivatives(env: Environment) -> None:
     """Differentiates whole rollouts in random directions, with their objective; raises InputError where that fails.
 
-    It fails where a number is not finite in most tries of a kind, and where no action has an effect in any.
+    It fails where a number is not finite in all tries of a kind, and where no action has an effect in any.
     """
     _check_traceable(env)
     found = _try_rollouts(env, jax.random.key(1))
@@ -117,21 +127,19 @@ def _check_traceable(env: Environment) -> None:
 
 
 def _check_finite(env: Environment, found: dict[str, Any], start: str) -> None:
-    """Raises InputError for what is not finite in at least half of the tries of one kind, leaves (tries, T, ...)."""
+    """Raises InputError for what is not finite in each of the tries of one kind, leaves (tries, T, ...)."""
     bad = []
-    for what, tree in found.items():
-        for path, leaf in tree_leaves_with_path(tree):
+    for what in (name for name in CURES if name in found):
+        for path, leaf in tree_leaves_with_path(found[what]):
             finite = np.isfinite(np.asarray(leaf)).reshape(*leaf.shape[:2], -1).all(axis=2)
-            broken = ~finite.all(axis=1)
-            if 2 * np.sum(broken) >= leaf.shape[0]:
-                bad.append((int(np.min(np.argmin(finite[broken], axis=1))) + 1, what + keystr(path)))
+            if not finite.all(axis=1).any():
+                bad.append((int(np.min(np.argmin(finite, axis=1))) + 1, what, what + keystr(path)))
     if bad:
-        number, name = min(bad, key=lambda each: each[0])
-        cure = CURES["state" if "state" in name else "objective"]
-        raise InputError(f"{name} is not finite after step {number} of {env.horizon} from {start}: {cure}")
+        number, what, name = min(bad, key=lambda each: each[0])
+        raise InputError(f"{name} is not finite after step {number} of {env.horizon} from {start}: {CURES[what]}")
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=QUICKLY)
 def _try_rollouts(env: Environment, key: Key) -> dict[str, Any]:
     """Rollouts and how they change with the actions, by what it is, leaves (tries, T, ...), in one program."""
     key_reset, key_actions, key_tangents = jax.random.split(key, 3)
