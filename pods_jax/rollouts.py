@@ -73,7 +73,7 @@ def random_actions(env: Environment, key: Key, count: int, held: bool) -> jax.Ar
 
 def healthy_mean(values: jax.Array, healthy: jax.Array) -> jax.Array:
     """() the mean of values (k,) over the rollouts that are healthy (k,), 0 if none is."""
-    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
+    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy, dtype=values.dtype), 1)
 
 
 def step_starts(state: Any, states: Any) -> Any:

@@ -120,7 +120,8 @@ def chunks(
         for epoch in epochs[::epochs_per_chunk]:
             count = min(epochs_per_chunk, epochs.stop - epoch)
             started = time.perf_counter()
-            state, stacked = jax.block_until_ready(compiled.run(state, count))
+            with jax.disable_jit(False):
+                state, stacked = jax.block_until_ready(compiled.run(state, count))
             seconds = time.perf_counter() - started
             compile_seconds = compiled.compile_seconds if epoch == epochs.start else 0.0
             rows = unstack(stacked, count)
@@ -162,7 +163,8 @@ def compile_chunk(
     ((phase, _),) = phases_ahead(algorithm, first_epoch, first_epoch + 1)
     with sharding.on(devices):
         state = sharding.shapes(jax.eval_shape(algorithm.init, jax.random.key(0)), devices)
-        run = _lower_chunk(phase.update, state, length).compile()
+        with jax.disable_jit(False):  # whoever wants to look inside calls `algorithm.update`
+            run = _lower_chunk(phase.update, state, length).compile()
     return Program(phase, run, time.perf_counter() - started)
 
 

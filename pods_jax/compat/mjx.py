@@ -133,7 +133,7 @@ def quaternions(model: Any) -> list[int]:
 
 
 def check_reset(model: Any, reset: Callable[[Key], State], expected: State) -> None:
-    """Raises InputError unless states have the form of `expected`, and quaternions of length one, as MJX takes them."""
+    """Raises InputError unless states have the form of `expected`, and quaternions of length one."""
     got = jax.eval_shape(reset, jax.random.key(0))
     shapes, allowed = (jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (got, expected))
     if shapes != allowed:
@@ -162,8 +162,8 @@ def control_range(model: Any, action_limit: ArrayLike | None) -> tuple[np.ndarra
             raise InputError(
                 f"action_limit[{index}]",
                 float(limit[index]),
-                f"must be at most {(high - low)[index] / 2:g}, half of the ctrlrange of actuator {index}, beyond which "
-                "controls change nothing",
+                f"must be at most {(high - low)[index] / 2:g}, half of the ctrlrange of actuator {index}, beyond "
+                "which controls change nothing",
             )
         return limit, middle
     if not model.nu:

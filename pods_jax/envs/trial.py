@@ -149,7 +149,8 @@ def _try_rollouts(env: Environment, key: Key) -> dict[str, Any]:
         starts = jax.tree.map(lambda leaf, goal: jnp.concatenate([leaf, goal[None]]), starts, env.goal)
         actions = jnp.concatenate([actions, jnp.zeros_like(actions[:1])])
     keys = jax.random.split(key_tangents, actions.shape[0])
-    return jax.vmap(lambda *one: _try_rollout(env, *one))(starts, actions.astype(env.action_limit.dtype), keys)
+    inputs = (starts, actions.astype(env.action_limit.dtype), keys)
+    return jax.lax.map(lambda one: _try_rollout(env, *one), inputs)  # one at a time compiles sooner than a batch
 
 
 def _actions(env: Environment, key: Key) -> jax.Array:

@@ -44,7 +44,8 @@ def descend(
 
     optimizer: gives directions of unit length, such as `optax.scale_by_adam()`.
     """
-    updates, optimizer_state = optimizer.update(gradient, descent.optimizer_state, descent.params)
+    with jax.numpy_dtype_promotion("standard"):  # optimizers count their steps in integers
+        updates, optimizer_state = optimizer.update(gradient, descent.optimizer_state, descent.params)
     params = jax.tree.map(lambda leaf, update: leaf - learning_rate * update, descent.params, updates)
     return Descent(params, optimizer_state, descent.num_steps + 1)
 
