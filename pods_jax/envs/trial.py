@@ -154,14 +154,14 @@ def _try_rollouts(env: Environment, key: Key) -> dict[str, Any]:
 
 
 def _actions(env: Environment, key: Key) -> jax.Array:
-    """(NUM_RANDOM, T, A) random actions, the first of which lie evenly over the whole range of each component."""
+    """(NUM_RANDOM, T, A) random actions; the first lie evenly over the range of each component, from end to end."""
     key_order, key_calm = jax.random.split(key)
     limit, size = env.action_limit, env.action_size
     calm = CALM * jax.random.uniform(key_calm, (NUM_RANDOM, env.horizon, size), limit.dtype, -1.0, 1.0)
-    grid = jnp.linspace(-EDGE, EDGE, NUM_RANDOM * WILD_STEPS, dtype=limit.dtype)
+    ends, shares = np.linspace(-EDGE, EDGE, NUM_RANDOM), 1 - np.arange(WILD_STEPS) / WILD_STEPS
+    grid = jnp.asarray(ends[:, None] * shares[None], limit.dtype)
     orders = jax.random.split(key_order, size)
-    wild = jax.vmap(lambda key: jax.random.permutation(key, grid), out_axes=1)(orders)
-    wild = wild.reshape(NUM_RANDOM, WILD_STEPS, size)[:, : env.horizon]
+    wild = jax.vmap(lambda key: jax.random.permutation(key, grid), out_axes=2)(orders)[:, : env.horizon]
     return limit[None, None] * calm.at[:, :WILD_STEPS].set(wild)
 
 
