@@ -17,10 +17,12 @@ from flax import struct
 
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.trial import check_reports
 from pods_jax.improvement import Improvement, optimize
 from pods_jax.rollouts import (
     as_pytree,
     check_environment,
+    check_fits,
     check_policy,
     random_actions,
     replay,
@@ -49,6 +51,7 @@ class HeldOutSet:
     states: Any  # leaves (k, ...)
     optimum: jax.Array  # (k,) return of the best local optimum found, NaN if none was searched
     last_gain: jax.Array | float = float("nan")  # of the mean optimum by the last restart, relative; NaN without any
+    num_failed: jax.Array | int = 0  # searches that ended where derivatives are not finite
     searched: bool = struct.field(pytree_node=False, default=True)
 
 
@@ -76,15 +79,18 @@ def make_heldout_set(
     if not search:
         return HeldOutSet(states, jnp.full(num_rollouts, jnp.nan, env.action_limit.dtype), searched=False)
     zero = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
-    best, last_gain = optima(env, states, zero), float("nan")
+    _, best, failed = best_actions(env, states, zero)
+    num_failed, last_gain = jnp.sum(failed), float("nan")
     if env.goal is not None:
-        best = jnp.fmax(best, best_actions(env, states, zero, from_goal=True)[1])
+        _, others, failed = best_actions(env, states, zero, from_goal=True)
+        best, num_failed = jnp.fmax(best, others), num_failed + jnp.sum(failed)
     key = jax.random.fold_in(jax.random.key(seed), RESTART_NAME)
     for restart in range(num_restarts):
         actions = random_actions(env, jax.random.fold_in(key, restart), num_rollouts, held=bool(restart % 2))
-        better = jnp.fmax(best, optima(env, states, actions))
+        _, others, failed = best_actions(env, states, actions)
+        better, num_failed = jnp.fmax(best, others), num_failed + jnp.sum(failed)
         best, last_gain = better, float(gap(jnp.mean(better), jnp.mean(best)))
-    return HeldOutSet(states, best, last_gain)
+    return HeldOutSet(states, best, last_gain, num_failed)
 
 
 def evaluate(
@@ -102,7 +108,9 @@ def evaluate(
     return_mean, return_std: of the return. terminal_ and the name of each quantity that `Environment.measure` gives:
     its mean in the final states. action_magnitude: the mean over states and steps, in action units. With `_std`: the
     standard deviations over the states. optimum_mean, optimality_gap: see the module. nonconverged_steps: steps whose
-    implicit equation was not solved. nonfinite_rollouts: rollouts with a NaN. optimum_last_gain: by how much the last
+    implicit equation was not solved. nonfinite_rollouts: rollouts with a NaN. nonfinite_derivatives: searches for
+    an optimum that ended where a derivative is not finite, such as a kink of the reward: optimum and gap may be too
+    small then. optimum_last_gain: by how much the last
     restart raised the mean optimum, relative to it; with num_restarts only. heldout: of `make_heldout_set`, made anew
     from `num_rollouts`, `seed` and `num_restarts` if not given. test_bed: what it was called before. Raises
     InputError for what is no environment, no policy or no held-out set.
@@ -116,7 +124,9 @@ def evaluate(
     trajectories = _rollouts(env, as_pytree(policy), heldout.states)
     best = heldout.optimum
     if heldout.searched:
-        best = jnp.fmax(best, optima(env, heldout.states, trajectories.action))
+        _, others, failed = best_actions(env, heldout.states, trajectories.action)
+        heldout = dataclasses.replace(heldout, num_failed=heldout.num_failed + jnp.sum(failed))
+        best = jnp.fmax(best, others)
     return _numbers(env, dataclasses.replace(heldout, optimum=best), trajectories)
 
 
@@ -152,15 +162,17 @@ def optima(env: Environment, states: Any, actions: jax.Array) -> jax.Array:
 
 def best_actions(
     env: Environment, states: Any, actions: jax.Array, from_goal: bool = False
-) -> tuple[jax.Array, jax.Array]:
-    """(k, T, A) and (k,) the local optima reached from actions (k, T, A), and their returns.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(k, T, A), (k,) and (k,): local optima from actions (k, T, A), their returns, and which searches failed.
+
+    One fails where derivatives are not finite; what it returns is then no optimum.
 
     from_goal: whether the search starts from the guess that the trajectory is at `Environment.goal` all the time.
     A batch under `vmap` waits for its slowest member, so the search goes in rounds of a few steps, and those that
-    have converged drop out in between.
+    have converged or failed drop out in between.
     """
     num_states = actions.shape[0]
-    best, values = np.array(actions), np.zeros(num_states, actions.dtype)
+    best, values, failed = np.array(actions), np.zeros(num_states, actions.dtype), np.zeros(num_states, bool)
     pending = np.arange(num_states)
     for number in range(SEARCH_ROUNDS):
         search = _search_from_goal if from_goal and number == 0 else _search
@@ -171,8 +183,9 @@ def best_actions(
             initial = jax.tree.map(lambda leaf, padded=padded: leaf[padded], states)
             better, done = search(env, initial, best[padded])
             best[padded], values[padded], converged[padded] = better.actions, better.value, done
-        pending = pending[~converged[pending]]
-    return jnp.asarray(best), jnp.asarray(values)
+            failed[padded] = better.nonfinite_derivatives
+        pending = pending[~converged[pending] & ~failed[pending]]
+    return jnp.asarray(best), jnp.asarray(values), jnp.asarray(failed)
 
 
 @jax.jit
@@ -190,6 +203,8 @@ def _search_from_goal(env: Environment, states: Any, actions: jax.Array) -> tupl
 def _check(env: Environment, policy: Policy, heldout: HeldOutSet | None) -> None:
     check_environment(env)
     check_policy(policy)
+    check_fits(env, policy)
+    check_reports(env)
     if not isinstance(heldout, HeldOutSet | None):
         raise checks.InputError(f"heldout is a {type(heldout).__name__}: must be what make_heldout_set returns")
 
@@ -198,6 +213,7 @@ def _numbers(env: Environment, heldout: HeldOutSet, trajectories: Trajectory) ->
     summary = _summarize(env, heldout.states, trajectories)
     summary["optimum_mean"] = jnp.mean(heldout.optimum)
     summary["optimality_gap"] = gap(summary["optimum_mean"], summary["return_mean"])
+    summary["nonfinite_derivatives"] = jnp.asarray(heldout.num_failed)
     restarted = {"optimum_last_gain": heldout.last_gain} if np.isfinite(heldout.last_gain) else {}
     return _as_floats(summary | restarted)
 

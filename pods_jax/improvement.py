@@ -15,6 +15,7 @@ from flax import struct
 from pods_jax import checks, trajopt
 from pods_jax.devices import chunking, sharding
 from pods_jax.envs.environment import Environment, State
+from pods_jax.envs.trial import check_reverse_mode
 from pods_jax.rollouts import as_trajectories, check_environment, flatten_states, replay
 from pods_jax.trajopt import (
     Direction,
@@ -47,6 +48,7 @@ class Improvement:
     gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for directions without feedback
     action_hessian: jax.Array  # (T, A, A) how much an error of one action costs; identity for these
     slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
+    nonfinite_derivatives: jax.Array  # () bool, whether the last direction is not finite, so that nothing was tried
     num_trials: jax.Array  # () int32, trajectories that the line searches simulated
     method: str = struct.field(pytree_node=False)  # what was taken, also where "auto" chose it
 
@@ -104,8 +106,10 @@ def optimize(
     than `tolerance` of the value, or after max_steps.
 
     Returns the last improvement, its `value_before` that of the given actions, and whether it converged. The value is
-    never below that; a search from a guess that did not get far enough ends with the given actions. Raises InputError
-    on another shape, and on a number of steps or a tolerance that is not allowed.
+    never below that; a search from a guess that did not get far enough ends with the given actions. Where derivatives
+    along the trajectory are not finite, as at a kink of the reward, it does not converge, and the improvement says so
+    (`nonfinite_derivatives`). Raises InputError on another shape, and on a number of steps or a tolerance that is not
+    allowed.
     """
     check_environment(env)
     if not isinstance(max_steps, jax.core.Tracer):
@@ -205,7 +209,7 @@ def _improve_trajectory(
     num_steps: int,
 ) -> Improvement:
     problem, unravel = trajectory_problem(env, state, trajectory)
-    value, method = jnp.sum(trajectory.reward), directions.choose(method, problem)
+    value, method = jnp.sum(trajectory.reward), _choose(env, method, problem)
 
     def again(_, found):
         return _improve_once(problem, method, damping, found[1])
@@ -227,7 +231,7 @@ def _improve_batch(
 ) -> Improvement:
     states, trajectories = as_trajectories(env, states, trajectories)
     first = jax.tree.map(lambda leaf: leaf[0], (states, trajectories))
-    method = directions.choose(method, trajectory_problem(env, *first)[0])
+    method = _choose(env, method, trajectory_problem(env, *first)[0])
 
     def improve_share(shared, rollouts):
         env, damping = shared
@@ -247,6 +251,14 @@ def _improve_batch(
         return chunking.in_chunks(search, (*rollouts, found), 1)
 
     return sharding.shard_map_rollouts(improve_share)((env, damping), (states, trajectories))
+
+
+def _choose(env: Environment, method: str, problem: Problem) -> str:
+    """The direction to take; raises InputError where it needs derivatives that the environment does not have."""
+    chosen = directions.choose(method, problem)
+    if chosen in directions.REVERSE_MODE:
+        check_reverse_mode(env, f"the method {chosen!r}")
+    return chosen
 
 
 def _improve_once(problem: Problem, method: str, damping: float | jax.Array, best: LineSearchResult) -> Searched:
@@ -282,6 +294,7 @@ def _improvement(found: Searched, unravel: Unravel, value_before: jax.Array, met
         gains=direction.gains,
         action_hessian=direction.action_hessian,
         slope=direction.slope,
+        nonfinite_derivatives=~direction.is_finite,
         num_trials=after.num_trials,
         method=method,
     )

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from flax.errors import FlaxError
 
 from pods_jax import checks
 from pods_jax.devices import sharding
@@ -68,7 +69,7 @@ def random_actions(env: Environment, key: Key, count: int, held: bool) -> jax.Ar
 
 def healthy_mean(values: jax.Array, healthy: jax.Array) -> jax.Array:
     """() the mean of values (k,) over the rollouts that are healthy (k,), 0 if none is."""
-    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy), 1)
+    return jnp.sum(jnp.where(healthy, values, 0.0)) / jnp.maximum(jnp.sum(healthy, dtype=values.dtype), 1)
 
 
 def step_starts(state: Any, states: Any) -> Any:
@@ -94,6 +95,25 @@ def check_policy(policy: Policy) -> None:
         raise checks.InputError(
             f"policy is of type {type(policy).__name__}: must be a function of an observation (O,) that returns an "
             "action (A,), such as `algorithm.policy(train_state)`"
+        )
+
+
+def check_fits(env: Environment, policy: Policy) -> None:
+    """Raises InputError for a policy that was made for another environment; costs a trace, and simulates nothing."""
+    observation = jax.ShapeDtypeStruct((env.observation_size,), env.action_limit.dtype)
+    made_for = f"{env.name} gives it {env.observation_size} numbers and takes {env.action_size}"
+    try:
+        shape = jax.tree.map(jnp.shape, jax.eval_shape(policy, observation))
+    except (TypeError, ValueError, IndexError, FlaxError) as error:  # each policy refuses in its own way
+        reason = str(error).strip().splitlines()[0]
+        raise checks.InputError(
+            f"policy cannot act on an observation of shape ({env.observation_size},): must be one that was made for "
+            f"such an environment, {made_for}; it says: {reason}"
+        ) from error
+    if shape != (env.action_size,):
+        raise checks.InputError(
+            f"policy returns an action of shape {shape}: must have shape ({env.action_size},), by a policy that was "
+            f"made for such an environment, {made_for}"
         )
 
 
@@ -132,6 +152,8 @@ def _replay(env: Environment, state: Any, actions: jax.Array) -> Trajectory:
 
 @jax.jit
 def _rollout(env: Environment, policy: Policy, state: Any) -> Trajectory:
+    check_fits(env, policy)
+
     def advance(state, _):
         return _transition(env, state, env.as_action(policy(env.observe(state))))
 

@@ -127,7 +127,8 @@ def chunks(
         announce(f"compiled in {compiled.compile_seconds:.1f} s; an epoch needs {size / 1e9:.2f} GB of memory")
         for epoch, count in _stretches(phase.first_epoch, epochs, epochs_per_chunk):
             started = time.perf_counter()
-            state, stacked = jax.block_until_ready(compiled.run(state, count))
+            with jax.disable_jit(False):
+                state, stacked = jax.block_until_ready(compiled.run(state, count))
             seconds = time.perf_counter() - started
             compile_seconds = compiled.compile_seconds if epoch == epochs.start else 0.0
             rows = unstack(stacked, count)
@@ -208,7 +209,8 @@ def compile_chunk(
     ((phase, _),) = phases_ahead(algorithm, first_epoch, first_epoch + 1)
     with sharding.on(devices):
         state = sharding.shapes(jax.eval_shape(algorithm.init, key), devices)
-        run = _lower_chunk(phase.update, state, length).compile()
+        with jax.disable_jit(False):  # whoever wants to look inside calls `algorithm.update`
+            run = _lower_chunk(phase.update, state, length).compile()
     return Program(phase, run, time.perf_counter() - started, _key_kind(key))
 
 

@@ -22,6 +22,7 @@ NAMES = {
     "optimum_mean",
     "nonconverged_steps",
     "nonfinite_rollouts",
+    "nonfinite_derivatives",
 }
 
 
@@ -288,3 +289,50 @@ def test_where_the_goal_is_unstable_the_optimum_is_found_from_the_guess_of_being
     alone = evaluation.optima(env, evaluation.heldout_states(env, 4), zero)
     assert np.all(optimum >= alone)
     assert np.mean(optimum) > np.mean(alone) / 10  # both are negative
+
+
+def kinked(state, action):
+    """A reward with a kink where the handle is at the start, and where the action is zero."""
+    return -jnp.linalg.norm(state.handle) - jnp.sum(state.velocity**2) - 0.1 * jnp.sum(action**2)
+
+
+@pytest.fixture(scope="module")
+def kinked_env():
+    return envs.make("pendulum_2d", "stop", horizon=6).with_reward(kinked)
+
+
+def test_a_derivative_that_is_not_finite_is_no_optimum(kinked_env):
+    start = kinked_env.reset(jax.random.key(0))
+    best, converged = optimize(kinked_env, start, jnp.zeros((6, 1)))
+    assert not converged
+    assert best.nonfinite_derivatives
+    assert best.value == best.value_before
+    from_elsewhere, _ = optimize(kinked_env, start, jnp.full((6, 1), 0.01))
+    assert not from_elsewhere.nonfinite_derivatives
+    assert from_elsewhere.value > from_elsewhere.value_before + 0.1
+
+
+def test_searches_that_fail_are_counted(kinked_env):
+    metrics = evaluate(kinked_env, policy(0.0), num_rollouts=3)
+    assert metrics["nonfinite_derivatives"] == 6  # from zero, and from the policy's own actions, which are zero
+    heldout = evaluation.make_heldout_set(kinked_env, 3)
+    assert heldout.num_failed == 3
+    assert evaluation.monitor(kinked_env, policy(0.0), heldout)["nonfinite_derivatives"] == 3
+
+
+def test_sound_searches_are_not_counted(env, heldout):
+    assert evaluate(env, policy(-0.7), heldout=heldout)["nonfinite_derivatives"] == 0
+
+
+@pytest.mark.parametrize("name", ["pendulum_3d", "payload_2d", "cartpole"])
+def test_a_policy_that_was_made_for_another_environment_is_refused_before_the_search(env, name, monkeypatch):
+    other = algorithms.make("bptt", envs.make(name, horizon=3), hidden_sizes=(4,))
+    made = other.policy(jax.eval_shape(other.init, jax.random.key(0)))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made)
+    monkeypatch.setattr(evaluation, "best_actions", None)
+    with pytest.raises(InputError, match=r"policy cannot act on an observation .* pendulum_2d gives it 5 numbers"):
+        evaluate(env, zeros)
+    with pytest.raises(InputError, match=r"policy returns an action of shape \(2,\): must have shape \(1,\)"):
+        evaluate(env, lambda observation: observation[:2])
+    with pytest.raises(InputError, match=r"policy returns an action of shape \(\): must have shape \(1,\)"):
+        rollout(env, lambda observation: observation[0], env.reset(jax.random.key(0)))

@@ -11,6 +11,7 @@ from pods_jax.algorithms import bptt, gps, pods, shac
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.model_free import ppo, sac
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.trial import check_reports
 from pods_jax.rollouts import check_environment
 from pods_jax.settings import changed, places
 
@@ -81,6 +82,7 @@ def from_config(name: str, env: Environment, config: Any) -> Algorithm:
     """The algorithm `name` with settings that are an instance of its dataclass. Raises InputError as `make`."""
     kind, make = _find(name)
     check_environment(env)
+    check_reports(env)
     algorithm = make(env, checks.instance("config", config, kind, f"algorithms.config_of({name!r})()"))
     if not isinstance(algorithm, Algorithm):
         raise checks.InputError(f"algorithm {name!r}", algorithm, "its make function must return an Algorithm")

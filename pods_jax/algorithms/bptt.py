@@ -19,6 +19,7 @@ from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.gradient_settings import GradientOptimizer, whole_minibatches
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.trial import check_reverse_mode, check_reward
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
 from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.rollouts import sample_states
@@ -48,6 +49,8 @@ class TrainState:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """BPTT for one environment. Raises InputError naming a setting that is not allowed."""
     config = settings.check(config or Config(), "algorithm")
+    check_reverse_mode(env, "the algorithm bptt")
+    check_reward(env)
     batch_size, minibatch_size = whole_minibatches(config.batch_size, config.minibatch_size)
     config = dataclasses.replace(config, batch_size=batch_size, minibatch_size=minibatch_size)
     optimizer = clipped_adam(config.optimizer.max_gradient_norm)
@@ -90,6 +93,7 @@ class Bptt(PolicyLearning):
             "gradient_norm": jnp.mean(norms),
             "clipped_fraction": jnp.mean(norms > how.max_gradient_norm, dtype=losses.dtype),
             "unhealthy_rollouts": jnp.sum(unhealthy),
+            "nonfinite_derivatives": jnp.sum(~jnp.isfinite(norms)),
             "environment_steps": jnp.asarray(config.batch_size * self.env.horizon),
         }
         return TrainState(state.epoch + 1, policy, key), metrics

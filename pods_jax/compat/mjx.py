@@ -8,7 +8,8 @@ adds noise: improvements then tend to be found near the trajectory only, or not 
 motors are smooth, and learned like our own systems.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -29,6 +30,12 @@ except ImportError as error:
     raise checks.missing("compat.from_mjx", "mujoco-mjx", "mjx") from error
 
 State = dict[str, jax.Array]
+
+NUM_DRAWN, QUATERNION_TOLERANCE = 16, 1e-3
+"""Initial states that are looked at, and by how much the length of a quaternion may differ from one."""
+
+RANGE_TOLERANCE = 1e-6
+"""Relative, of limits: by how much they may exceed a control range, through rounding."""
 
 
 def from_model(
@@ -53,17 +60,23 @@ def from_model(
     residual, reward, measure, draw, action_unit: as for `envs.from_step`. observe: all of the state, if not given.
     reset: if not given, qpos0 at rest, each number changed by up to `reset_noise`. action_limit: (A,) if not given,
     half of each control range; an action is the control's deviation from the middle of its range. num_substeps: steps
-    of the simulation between two actions. Raises InputError where a limit is missing, and as `envs.from_step`.
+    of the simulation between two actions. Raises InputError where a limit is missing or beyond its control range, for
+    what MJX cannot simulate, for a `reset` whose states are not those of the model, and as `envs.from_step`.
     """
     if not isinstance(model, mujoco.MjModel):
         raise InputError(f"model is a {type(model).__name__}: must be a mujoco.MjModel")
-    checks.integer("num_substeps", num_substeps, at_least=1)
+    num_substeps = checks.integer("num_substeps", num_substeps, at_least=1)
+    reset_noise = checks.number("reset_noise", reset_noise, at_least=0.0)
     limit, middle = control_range(model, action_limit)
-    program = mjx.put_model(model)
-    data = mjx.make_data(program)
+    with _named_features():
+        program = mjx.put_model(model)
+        data = mjx.make_data(program)
     names = ("qpos", "qvel", "act") if model.na else ("qpos", "qvel")
     dtype = data.qpos.dtype
+    if reset is not None:
+        check_reset(model, reset, {name: getattr(data, name) for name in names})
 
+    @jax.jit  # traced once, for all that is asked of it
     def step(state: State, action: jax.Array) -> State:
         start = data.replace(ctrl=(middle + action).astype(dtype), **state)
         end = jax.lax.scan(lambda data, _: (mjx.step(program, data), None), start, length=num_substeps)[0]
@@ -72,26 +85,68 @@ def from_model(
     def reset_near_rest(key: Key) -> State:
         rest = {name: jnp.asarray(getattr(data, name)) for name in names} | {"qpos": jnp.asarray(model.qpos0, dtype)}
         keys = jax.random.split(key, len(names))
-        return {
+        noisy = {
             name: value + jax.random.uniform(each, value.shape, dtype, -reset_noise, reset_noise)
             for each, (name, value) in zip(keys, rest.items(), strict=True)
         }
+        for first in quaternions(model):
+            quaternion = noisy["qpos"][first : first + 4]
+            unit = quaternion / jnp.linalg.norm(quaternion)
+            noisy["qpos"] = noisy["qpos"].at[first : first + 4].set(unit)
+        return noisy
 
-    return from_step(
-        promoting(step),
-        reset or reset_near_rest,
-        observe or (lambda state: jnp.concatenate([state[name] for name in names])),
-        residual=residual,
-        reward=reward,
-        measure=measure,
-        draw=draw,
-        action_limit=limit,
-        horizon=horizon,
-        time_step=float(model.opt.timestep) * num_substeps,
-        name=name,
-        task=task,
-        action_unit=action_unit,
-    )
+    with _named_features():
+        return from_step(
+            promoting(step),
+            reset or reset_near_rest,
+            observe or (lambda state: jnp.concatenate([state[name] for name in names])),
+            residual=residual,
+            reward=reward,
+            measure=measure,
+            draw=draw,
+            action_limit=limit,
+            horizon=horizon,
+            time_step=float(model.opt.timestep) * num_substeps,
+            name=name,
+            task=task,
+            action_unit=action_unit,
+        )
+
+
+@contextmanager
+def _named_features() -> Iterator[None]:
+    """Turns what MJX has not implemented into an InputError."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise InputError(
+            f"MJX cannot simulate this model ({str(error).strip()}): change the model, for example its integrator to "
+            "Euler, its solver to Newton, or the shapes that touch"
+        ) from error
+
+
+def quaternions(model: Any) -> list[int]:
+    """Where in qpos the quaternions of free and ball joints begin."""
+    offsets = {int(mujoco.mjtJoint.mjJNT_FREE): 3, int(mujoco.mjtJoint.mjJNT_BALL): 0}
+    kinds = zip(model.jnt_type, model.jnt_qposadr, strict=True)
+    return [int(address) + offsets[int(kind)] for kind, address in kinds if int(kind) in offsets]
+
+
+def check_reset(model: Any, reset: Callable[[Key], State], expected: State) -> None:
+    """Raises InputError unless states have the form of `expected`, and quaternions of length one."""
+    got = jax.eval_shape(reset, jax.random.key(0))
+    shapes, allowed = (jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (got, expected))
+    if shapes != allowed:
+        raise InputError(f"reset returns arrays of the shapes {shapes}: must return {allowed}, as the model has them")
+    drawn = np.asarray(jax.vmap(reset)(jax.random.split(jax.random.key(0), NUM_DRAWN))["qpos"], dtype=float)
+    for first in quaternions(model):
+        lengths = np.linalg.norm(drawn[:, first : first + 4], axis=1)
+        if np.any(np.abs(lengths - 1) > QUATERNION_TOLERANCE):
+            worst = lengths[np.argmax(np.abs(lengths - 1))]
+            raise InputError(
+                f"reset returns qpos[{first}:{first + 4}], a quaternion, of length {worst:.3g}: must have length 1; "
+                "divide it by its norm"
+            )
 
 
 def control_range(model: Any, action_limit: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +155,17 @@ def control_range(model: Any, action_limit: ArrayLike | None) -> tuple[np.ndarra
     limited = np.asarray(model.actuator_ctrllimited, dtype=bool)
     middle = np.where(limited, (low + high) / 2, 0.0)
     if action_limit is not None:
-        return checks.array("action_limit", action_limit, (model.nu,), above=0.0), middle
+        limit = checks.array("action_limit", action_limit, (model.nu,), above=0.0)
+        beyond = limited & (limit > (high - low) / 2 * (1 + RANGE_TOLERANCE))
+        if np.any(beyond):
+            index = int(np.argmax(beyond))
+            raise InputError(
+                f"action_limit[{index}]",
+                float(limit[index]),
+                f"must be at most {(high - low)[index] / 2:g}, half of the ctrlrange of actuator {index}, beyond "
+                "which controls change nothing",
+            )
+        return limit, middle
     if not model.nu:
         raise InputError("the model has no actuator: there is nothing to learn")
     if not np.all(limited):

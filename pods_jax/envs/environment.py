@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import checks, linalg
 from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.trajopt import LinearModel, flatten, is_floating, linearize
 from pods_jax.types import Key
@@ -53,9 +53,7 @@ class Functions:
 
 def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
     """() the `step_error` of a step of which only the result is known: 0, or NaN where that is not finite."""
-    leaves = [leaf for leaf in jax.tree.leaves(next_state) if is_floating(leaf)]
-    finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-    return jnp.where(finite, 0.0, jnp.nan)
+    return jnp.where(linalg.is_finite(next_state), 0.0, jnp.nan)
 
 
 def compiled(method: Method) -> Method:

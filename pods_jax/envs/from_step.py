@@ -2,9 +2,9 @@
 
     env = from_step(step, reset, observe, residual=residual, action_limit=[1.0], horizon=50)
 
-Derivatives are those of the step itself, by forward mode. What PODS cannot do without is tried once, on one state,
-before anything is trained: that the functions are pure, that the step returns what it was given, that it can be
-differentiated, through a whole episode, and that actions have an effect.
+Derivatives are those of the step itself, by forward mode. What PODS cannot do without is tried once, before anything
+is trained: that the functions are pure, that the step returns what it was given, that step and objective can be
+differentiated, through whole episodes from several states, and that actions have an effect; see `trial`.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,11 @@ from jax.typing import ArrayLike
 
 from pods_jax import checks
 from pods_jax.checks import InputError
+from pods_jax.envs import trial
 from pods_jax.envs.description import Block, Drawing, Energy
 from pods_jax.envs.environment import Environment, Functions, State, finite_step_error
-from pods_jax.trajopt import flatten, is_floating
+from pods_jax.trajopt import is_floating
 from pods_jax.types import Key
-
-WILD_STEPS, CALM = 3, 0.1
-"""A step is tried under actions of the full range for so many steps, and then of this share of it, since a whole
-episode of the former says little of what a policy does."""
 
 
 def from_step(
@@ -110,10 +107,13 @@ def from_step(
         action_limit=jnp.asarray(limit, dtype),
         action_unit=action_unit,
     )
-    if draw is not None:
-        traced("draw", env.draw, state)
-    check_derivative(env)
-    return env if reward is None else env.with_reward(reward)
+    env = env if reward is None else env.with_reward(reward)
+    for what, shown in (("draw", draw), ("measure", measure)):
+        if shown is not None:
+            traced(what, shown, state)
+    trial.check_reports(env)
+    trial.check_derivatives(env)
+    return env
 
 
 def _given(residual: Callable[[State, jax.Array], jax.Array] | None) -> Callable[[State, jax.Array], jax.Array]:
@@ -209,60 +209,3 @@ def check_layout(layout: Sequence[Block], size: int) -> None:
     told = sum(block.size for block in blocks)
     if layout and told != size:
         raise InputError(f"observation_layout has {told} components: must have {size}, as observe returns")
-
-
-def check_derivative(env: Environment) -> None:
-    """Differentiates each step of a whole rollout in a random direction; raises InputError if that leads nowhere."""
-    try:
-        ends, changes = jax.jit(_differentiated)(env, jax.random.key(1))
-    except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
-        raise InputError(f"step has no derivative by forward mode: {str(error).splitlines()[0]}") from error
-    bad = []
-    for what, tree in (("state", ends), ("the derivative of state", changes)):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.tree.map(_floating_only, tree)):
-            finite = np.isfinite(np.asarray(leaf)).reshape(env.horizon, -1).all(axis=1)
-            bad += [] if finite.all() else [(int(np.argmin(finite)) + 1, what + jax.tree_util.keystr(path))]
-    if bad:
-        number, leaf_name = min(bad, key=lambda found: found[0])
-        raise InputError(
-            f"{leaf_name} is not finite after step {number} of {env.horizon} from a random state: look for a square "
-            "root or a norm at zero, or for a time step that is too long"
-        )
-    if not any(np.any(leaf) for leaf in jax.tree.leaves(jax.tree.map(_floating_only, changes))):
-        raise InputError(
-            f"the derivative of step by the action is zero in all of {env.horizon} steps, so that nothing can be "
-            "learned: look for a rounding, an integer, a stop_gradient or a contact that is not closed"
-        )
-
-
-def _differentiated(env: Environment, key: Key) -> tuple[State, State]:
-    """The states of a rollout and how they change with the actions, leaves (T, ...), in one program.
-
-    The change of a state is scaled down to length one wherever it is longer before it goes into the next step: what
-    is looked at are derivatives of single steps, not their product, which may be large in any unstable system.
-    """
-    key_reset, key_action, key_change = jax.random.split(key, 3)
-    limit, shape = env.action_limit, (env.horizon, env.action_size)
-    actions, changes = (
-        jax.random.uniform(key, shape, limit.dtype, -1.0, 1.0) * limit[None] for key in (key_action, key_change)
-    )
-    calm = jnp.where(jnp.arange(env.horizon) < WILD_STEPS, 1.0, CALM).astype(limit.dtype)
-    start, unflatten = flatten(env.reset(key_reset))
-
-    def step(vector: jax.Array, action: jax.Array) -> jax.Array:
-        return flatten(env.step(unflatten(vector), action))[0]
-
-    def advance(carry: tuple[jax.Array, jax.Array], given: tuple[jax.Array, jax.Array]) -> Any:
-        (state, before), (action, change) = carry, given
-        after, changed = jax.jvp(step, (state, action), (before, change))
-        return (after, changed / jnp.max(jnp.abs(changed), initial=1.0)), (unflatten(after), unflatten(changed))
-
-    found: tuple[State, State] = jax.lax.scan(
-        advance, (start, jnp.zeros_like(start)), (calm[:, None] * actions, changes)
-    )[1]
-    return found
-
-
-def _floating_only(leaf: jax.Array) -> jax.Array | None:
-    """The leaf, or nothing where it carries no derivative."""
-    return leaf if is_floating(leaf) else None

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from pods_jax.checks import InputError
 from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions, finite_step_error
 from pods_jax.envs.robots.explicit import RobotSettings, make_robot, parameters_of, repeat, uniform
@@ -111,7 +112,14 @@ class State:
 
 
 def make(task: str, settings: Settings) -> Environment:
-    """The environment `hopper_slip`: observation (9,), action (2,) the shares of stroke and torque, in [-1, 1]."""
+    """The environment `hopper_slip`: observation (9,), action (2,) the shares of stroke and torque, in [-1, 1].
+
+    Raises InputError where the leg cannot carry the body, however far it is pressed.
+    """
+    weight = settings.mass * settings.gravity
+    if settings.leg_stiffness * settings.leg_length <= weight:
+        cure = f"must be greater than {weight / settings.leg_length:g}, or the leg cannot carry the weight"
+        raise InputError("env.leg_stiffness", settings.leg_stiffness, cure)
     return make_robot("hopper_slip", task, FUNCTIONS, settings, parameters_of(Hopper, settings), [1.0, 1.0], "")
 
 

@@ -1,5 +1,6 @@
 """Small dense algebra, written so that batches of small systems are fast."""
 
 from pods_jax.linalg.dense import inverse, product, rowwise_jacobian, solve
+from pods_jax.linalg.finite import is_finite
 
-__all__ = ["inverse", "product", "rowwise_jacobian", "solve"]
+__all__ = ["inverse", "is_finite", "product", "rowwise_jacobian", "solve"]

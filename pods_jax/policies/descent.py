@@ -44,16 +44,22 @@ def descend(
 
     optimizer: gives directions of unit length, such as `optax.scale_by_adam()`.
     """
-    updates, optimizer_state = optimizer.update(gradient, descent.optimizer_state, descent.params)
+    with jax.numpy_dtype_promotion("standard"):  # optimizers count their steps in integers
+        updates, optimizer_state = optimizer.update(gradient, descent.optimizer_state, descent.params)
     params = jax.tree.map(lambda leaf, update: leaf - learning_rate * update, descent.params, updates)
     return Descent(params, optimizer_state, descent.num_steps + 1)
 
 
+def is_usable(gradient: Any) -> jax.Array:
+    """() bool whether a gradient and its norm are finite."""
+    return jnp.isfinite(optax.tree.norm(gradient))
+
+
 def if_finite(gradient: Any, moved: T, before: T) -> T:
-    """`moved` where the gradient that moved it is finite, else `before`, as it was but for the step that counts."""
-    finite = jnp.isfinite(optax.tree.norm(gradient))
+    """`moved` where the gradient that moved it is usable, else `before`, as it was but for the step that counts."""
+    usable = is_usable(gradient)
     stayed = before.count_step()
-    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, stayed)
+    return jax.tree.map(lambda new, old: jnp.where(usable, new, old), moved, stayed)
 
 
 def clipped_adam(max_norm: float) -> optax.GradientTransformation:

@@ -38,11 +38,11 @@ def best(env: Environment, num_rollouts: int = 1000, num_draws: int = 8) -> dict
     From zero and from random actions: a pendulum can be stopped in several ways, each a local optimum.
     """
     states, actions = _at_rest(env, num_rollouts)
-    actions, values = best_actions(env, states, actions)
+    actions, values, _ = best_actions(env, states, actions)
     for key in jax.random.split(jax.random.key(0), num_draws):
         limit = jnp.broadcast_to(env.action_limit, actions.shape)
         drawn = jax.random.uniform(key, actions.shape, actions.dtype, -limit, limit)
-        others, their_values = best_actions(env, states, drawn)
+        others, their_values, _ = best_actions(env, states, drawn)
         better = (their_values > values) | jnp.isnan(values)
         actions = jnp.where(better[:, None, None], others, actions)
         values = jnp.where(better, their_values, values)

@@ -43,7 +43,7 @@ def prepare_heldout_set(
         return HeldOutSet(heldout_states(env, count), jnp.asarray(known))
     console.print(f"searching the best actions for each of {count} unseen initial states ...")
     found = make(env, count, search=True)
-    if path:
+    if path and not found.num_failed:  # a failure has to be said again
         try:
             optimum_cache.write(path, found.optimum)
         except OSError as error:

@@ -93,6 +93,7 @@ def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float
             write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
             _draw(configuration, folder)
     _print_places(folder, console)
+    _warn_of_derivatives(numbers, folder, console)
     if said := collapse.describe(metrics_log.read(folder.metrics), numbers):
         warn(console, said)
     return numbers
@@ -249,6 +250,18 @@ def title_of(configuration: Configuration) -> str:
     """Environment, task and algorithm, as figures are headed."""
     algorithm = configuration.algorithm
     return f"{algorithm.env.name} / {algorithm.env.task}, {algorithm.name}"
+
+
+def _warn_of_derivatives(numbers: Mapping[str, float], folder: Workdir, console: Console) -> None:
+    """Says, as the last line of a run, where derivatives could not be used."""
+    trained = sum(row.get("train/nonfinite_derivatives") or 0 for row in metrics_log.read(folder.metrics))
+    searched = numbers.get("nonfinite_derivatives", 0)
+    if trained or searched:
+        warn(
+            console,
+            f"derivatives were not finite in {trained:.0f} rollouts or gradients of the training, and {searched:.0f} "
+            "searches for an optimum met some: they are left out, and the optimality gap may be larger than it seems",
+        )
 
 
 def _print_places(folder: Workdir, console: Console) -> None:

@@ -112,7 +112,8 @@ def _carried(system: System, lateral: jax.Array, inertia: jax.Array) -> jax.Arra
     With |x_i - x_j|^2 <= 2 |x_i|^2 + 2 |x_j|^2, the matrix of all springs and inertia then stays positive definite.
     """
     num_free = np.sum(np.array(system.springs.ends) >= system.num_handles, axis=1)  # (S,) ends of each spring
-    load = sum_over_ends(system, (jnp.maximum(-lateral, 0.0) * num_free)[:, None], sign=1)[system.num_handles :, 0]
+    taken = jnp.maximum(-lateral, 0.0) * num_free.astype(lateral.dtype)
+    load = sum_over_ends(system, taken[:, None], sign=1)[system.num_handles :, 0]
     share = CARRIED * inertia / jnp.maximum(load, CARRIED * inertia)
     first, second = at_ends(system, jnp.concatenate([jnp.ones(system.num_handles, share.dtype), share]))
     return jnp.where(lateral < 0, jnp.minimum(first, second) * lateral, lateral)

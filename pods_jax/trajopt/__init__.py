@@ -1,6 +1,6 @@
 """Trajectory improvement; knows only callables (dynamics, objective), nothing of springs or policies."""
 
-from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, WITHOUT_FEEDBACK, Direction, riccati
+from pods_jax.trajopt.directions import DENSE, DIRECTIONS, METHODS, REVERSE_MODE, WITHOUT_FEEDBACK, Direction, riccati
 from pods_jax.trajopt.flatten import flatten, is_floating
 from pods_jax.trajopt.hessian_products import hessian_products
 from pods_jax.trajopt.line_search import LineSearchResult, line_search, no_step
@@ -12,6 +12,7 @@ __all__ = [
     "DENSE",
     "DIRECTIONS",
     "METHODS",
+    "REVERSE_MODE",
     "WITHOUT_FEEDBACK",
     "Direction",
     "LineSearchResult",

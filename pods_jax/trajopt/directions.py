@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from pods_jax import checks
+from pods_jax import checks, linalg
 from pods_jax.thresholds import EXPECTED_HESSIAN_PRODUCTS
 from pods_jax.trajopt.box_qp import DenseHessian, HessianOperator, solve_box_qp
 from pods_jax.trajopt.hessian_products import dense_hessian, hessian_products
@@ -35,6 +35,11 @@ class Direction:
     slope: jax.Array  # () derivative of the cost along the step, negative unless optimal
     closed_loop: bool = struct.field(pytree_node=False)  # whether the line search applies the gains
     gap_price: jax.Array | None = None  # () what a gap of size one is worth, see `line_search`; only with gaps
+
+    @property
+    def is_finite(self) -> jax.Array:
+        """() bool whether every number is finite; if not, a derivative is not, and nothing is known of an optimum."""
+        return linalg.is_finite(self)
 
 
 def first_order(problem: Problem, damping: float = 0.0) -> Direction:
@@ -104,6 +109,9 @@ DIRECTIONS: dict[str, Callable[..., Direction]] = {
 
 DENSE = ("gauss_newton", "newton")
 """Directions with a matrix of all actions, (T A, T A)."""
+
+REVERSE_MODE = ("first_order", "newton")
+"""Directions that differentiate whole rollouts backwards, which needs steps with a derivative by reverse mode."""
 
 WITHOUT_FEEDBACK = ("first_order", "conjugate_gradient", "auto")
 """Directions that have, or may have, no gains."""

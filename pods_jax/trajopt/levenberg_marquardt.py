@@ -39,6 +39,7 @@ class Search:
     damping: jax.Array  # () of the next step
     direction: Direction  # the last one
     converged: jax.Array  # () bool, nothing is left to gain
+    failed: jax.Array  # () bool, derivatives are not finite, with the largest damping too
 
 
 def damped_step(problem: Problem, best: LineSearchResult, damping: jax.Array) -> tuple[Direction, LineSearchResult]:
@@ -60,12 +61,13 @@ def adapted(damping: jax.Array, step_size: jax.Array) -> jax.Array:
 def search(problem: Problem, max_steps: int | jax.Array, tolerance: float | jax.Array) -> Search:
     """Damped steps until one gains less than `tolerance` of the cost, or until `max_steps`.
 
-    The problem may be one around guessed states; it has not converged before their gaps are closed.
+    The problem may be one around guessed states; it has not converged before their gaps are closed. Where a direction
+    is not finite, it fails: that there is nothing to gain would be said of derivatives that say nothing.
     """
 
     def unfinished(carry):
         found, count = carry
-        return ~found.converged & (count < max_steps)
+        return ~found.converged & ~found.failed & (count < max_steps)
 
     def advance(carry):
         found, count = carry
@@ -74,14 +76,16 @@ def search(problem: Problem, max_steps: int | jax.Array, tolerance: float | jax.
         is_model_trusted = (after.step_size >= LONG) & (found.damping <= FIRST)
         is_flat = ~(-direction.slope > tolerance * jnp.abs(after.cost))
         is_exhausted = (after.step_size == 0) & (found.damping >= MOST)
-        converged = _is_closed(after) & ((little & (is_model_trusted | is_flat)) | is_exhausted)
-        return Search(after, adapted(found.damping, after.step_size), direction, converged), count + 1
+        is_optimal = _is_closed(after) & ((little & (is_model_trusted | is_flat)) | is_exhausted)
+        converged, failed = direction.is_finite & is_optimal, ~direction.is_finite & is_exhausted
+        return Search(after, adapted(found.damping, after.step_size), direction, converged, failed), count + 1
 
     cost = jnp.sum(problem.weights * jax.vmap(problem.objective.cost)(problem.states, problem.actions))
     start = no_step(problem, cost)
     damping = jnp.asarray(FIRST, cost.dtype)
     no_direction = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: damped_step(problem, start, damping)[0]))
-    return jax.lax.while_loop(unfinished, advance, (Search(start, damping, no_direction, jnp.asarray(False)), 0))[0]
+    no = jnp.asarray(False)
+    return jax.lax.while_loop(unfinished, advance, (Search(start, damping, no_direction, no, no), 0))[0]
 
 
 def _is_closed(result: LineSearchResult) -> jax.Array:

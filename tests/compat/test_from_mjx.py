@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pods_jax import InputError, algorithms, compat, envs, evaluate, replay, train
+from pods_jax.compat import mjx as mjx_bridge
 from pods_jax.evaluation import make_heldout_set
 from pods_jax.visual import animation, viewer
 
@@ -93,3 +94,77 @@ def test_what_is_missing_is_named(model):
         compat.from_mjx(mujoco.MjModel.from_xml_string(idle), horizon=10, residual=residual)
     with pytest.raises(InputError, match=r"action_limit has shape \(2,\): must have shape \(1,\)"):
         compat.from_mjx(model, horizon=10, residual=residual, action_limit=[1.0, 1.0])
+
+
+FREE = """
+<mujoco>
+  <option timestep="0.02" integrator="Euler"><flag contact="disable"/></option>
+  <worldbody>
+    <body name="box"><freejoint/><geom type="box" size="0.1 0.1 0.1" mass="1"/>
+      <body pos="0 0 0.2"><joint type="ball"/><geom type="sphere" pos="0 0 0.3" size="0.02" mass="0.1"/></body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="slide" ctrllimited="true" ctrlrange="-1 1"/></actuator>
+</mujoco>
+""".replace(
+    "<worldbody>",
+    """<worldbody>
+    <body pos="3 0 0"><joint name="slide" type="slide"/><geom type="sphere" size="0.1" mass="1"/></body>""",
+)
+
+
+@pytest.fixture(scope="module")
+def free_model():
+    return mujoco.MjModel.from_xml_string(FREE)
+
+
+def moved(state, action):
+    return jnp.concatenate([state["qpos"][:1], 0.1 * action])
+
+
+def test_quaternions_are_found(free_model):
+    assert mjx_bridge.quaternions(free_model) == [4, 8]
+
+
+@pytest.mark.slow
+def test_noise_leaves_quaternions_at_length_one(free_model):
+    env = compat.from_mjx(free_model, horizon=2, residual=moved, reset_noise=0.5)
+    drawn = np.asarray(jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 50))["qpos"])
+    for first in (4, 8):
+        np.testing.assert_allclose(np.linalg.norm(drawn[:, first : first + 4], axis=1), 1.0, rtol=1e-6)
+    assert np.std(drawn[:, 4:8]) > 0.1
+
+
+def test_a_reset_that_is_not_of_the_model_is_refused(free_model):
+    rest = jnp.asarray(free_model.qpos0)
+    still = jnp.zeros(free_model.nv)
+    for reset, message in (
+        (
+            lambda key: {"qpos": rest[:-1], "qvel": still},
+            r"reset returns arrays of the shapes .*\(11,\).*: must return",
+        ),
+        (lambda key: {"qpos": rest}, "reset returns arrays of the shapes .* must return .*qvel"),
+        (
+            lambda key: {"qpos": rest.at[4].set(0.77), "qvel": still},
+            r"qpos\[4:8\], a quaternion, of length 0.77: must",
+        ),
+        (
+            lambda key: {"qpos": rest.at[8].set(0.0), "qvel": still},
+            r"qpos\[8:12\], a quaternion, of length 0: must have",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            compat.from_mjx(free_model, horizon=2, residual=moved, reset=reset)
+
+
+def test_what_would_change_nothing_or_cannot_be_is_refused(model):
+    with pytest.raises(InputError, match=r"action_limit\[0\] = 11.0: must be at most 10, half of the ctrlrange"):
+        compat.from_mjx(model, horizon=10, residual=residual, action_limit=[11.0])
+    with pytest.raises(InputError, match="reset_noise = -1: must be a finite number, at least 0"):
+        compat.from_mjx(model, horizon=10, residual=residual, reset_noise=-1)
+    for given, other in (('integrator="Euler"', 'integrator="implicit"'), ('integrator="Euler"', 'solver="PGS"')):
+        unknown = mujoco.MjModel.from_xml_string(CART_POLE.replace(given, other))
+        with pytest.raises(
+            InputError, match=r"MJX cannot simulate this model \(.*(IMPLICIT|PGS).*\): change the model"
+        ):
+            compat.from_mjx(unknown, horizon=10, residual=residual)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pods_jax import envs
+from pods_jax import InputError, envs
 from pods_jax.envs import hopper_slip
 
 
@@ -118,3 +118,9 @@ def test_a_bounce_loses_energy(env, state):
         state = env.step(state, jnp.zeros(2))
     after = env.energy(state)
     assert float(after.kinetic + after.potential) < float(before.kinetic + before.potential) - 0.1
+
+
+def test_a_leg_that_cannot_carry_the_weight_is_refused():
+    with pytest.raises(InputError, match=r"env\.leg_stiffness = 40.0: must be greater than 49.05, or the leg cannot"):
+        envs.make("hopper_slip", leg_stiffness=40.0)
+    assert envs.make("hopper_slip", leg_stiffness=50.0).name == "hopper_slip"

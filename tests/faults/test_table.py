@@ -409,6 +409,85 @@ FAULTS = (
         ),
     ),
     Fault(189, "a training that collapses", tested_by=("test_it_is_the_last_line_of_the_command",)),
+    # Derivatives and environments of others.
+    Fault(
+        191,
+        "a kink of the reward read as an optimum",
+        tested_by=(
+            "test_a_derivative_that_is_not_finite_is_no_optimum",
+            "test_a_search_fails_where_derivatives_are_not_finite",
+        ),
+    ),
+    Fault(192, "an optimum and a gap from searches that failed", tested_by=("test_searches_that_fail_are_counted",)),
+    Fault(
+        193,
+        "a residual or reward without a derivative where searches start",
+        tested_by=("test_what_cannot_be_used_is_refused_with_the_cure",),
+    ),
+    Fault(
+        194,
+        "the same, put in by with_reward",
+        tested_by=("test_a_reward_that_was_put_in_is_tried_by_who_differentiates_it",),
+    ),
+    Fault(
+        195,
+        "a gradient of the policy that is not finite, silently",
+        tested_by=("test_a_gradient_that_is_not_finite_changes_nothing_but_the_count",),
+    ),
+    Fault(
+        196,
+        "an actuator that pushes or pulls only",
+        tested_by=("test_an_actuator_that_acts_in_a_part_of_its_range_is_accepted",),
+    ),
+    Fault(
+        197,
+        "an actuator with a dead zone",
+        tested_by=("test_an_actuator_that_acts_in_a_part_of_its_range_is_accepted",),
+    ),
+    Fault(
+        198,
+        "an environment refused for one unlucky state",
+        tested_by=("test_what_a_few_states_meet_is_left_to_the_numbers",),
+    ),
+    Fault(
+        199,
+        "measure returns no dictionary of numbers",
+        tested_by=("test_what_cannot_be_used_is_refused_with_the_cure",),
+    ),
+    Fault(
+        200,
+        "measure or draw replaced by what cannot be used",
+        tested_by=("test_what_was_replaced_is_tried_before_anything_is_searched",),
+    ),
+    Fault(
+        201,
+        "a policy made for another environment, after the whole search",
+        tested_by=("test_a_policy_that_was_made_for_another_environment_is_refused_before_the_search",),
+    ),
+    Fault(
+        202,
+        "a method of first order where there is no reverse mode",
+        tested_by=("test_a_step_without_reverse_mode_is_refused_by_name",),
+    ),
+    Fault(
+        203,
+        "MJX: a feature that it does not have",
+        tested_by=("test_what_would_change_nothing_or_cannot_be_is_refused",),
+    ),
+    Fault(204, "MJX: limits beyond ctrlrange", tested_by=("test_what_would_change_nothing_or_cannot_be_is_refused",)),
+    Fault(205, "MJX: a reset of another shape", tested_by=("test_a_reset_that_is_not_of_the_model_is_refused",)),
+    Fault(
+        206,
+        "MJX: a quaternion that is not normalised",
+        tested_by=(
+            "test_a_reset_that_is_not_of_the_model_is_refused",
+            "test_noise_leaves_quaternions_at_length_one",
+        ),
+    ),
+    Fault(207, "jax_disable_jit and strict promotion", tested_by=("test_a_rollout_an_improvement_and_an_epoch_run",)),
+    Fault(
+        208, "legs that cannot carry the weight", tested_by=("test_a_leg_that_cannot_carry_the_weight_is_refused",)
+    ),
     # And what is in no list, but in the promises.
     Fault(0, "an empty config.json", RUN, "config.json cannot be read", 3, "empty_config"),
     Fault(
@@ -535,6 +614,7 @@ def test_a_fault_has_its_message_and_status(fault, finished, tmp_path, monkeypat
 
 def test_all_sixty_faults_are_in_the_table_and_tested_or_explained():
     assert {fault.number for fault in FAULTS} >= set(range(61))
+    assert set(range(61)) <= {fault.number for fault in FAULTS}
     tests = {
         node.name
         for path in (ROOT / "tests").rglob("test_*.py")

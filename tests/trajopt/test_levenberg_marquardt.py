@@ -9,7 +9,7 @@ import pytest
 
 from pods_jax import InputError, optimize, replay
 from pods_jax.improvement import trajectory_problem
-from pods_jax.trajopt import levenberg_marquardt, no_step
+from pods_jax.trajopt import Problem, differentiable, levenberg_marquardt, linearize, no_step
 from tests.tiers import slow_but
 from tests.unstable import LIMIT, make_unstable
 
@@ -137,3 +137,25 @@ def test_a_goal_of_another_shape_is_refused():
         make_unstable(HORIZON, goal={"angle": jnp.zeros(2), "velocity": 0.0})
     with pytest.raises(InputError, match=r"goal.*'angle'"):
         make_unstable(HORIZON, goal={"angle": 0.0})
+
+
+def test_a_search_fails_where_derivatives_are_not_finite():
+    """At a kink of the cost there is nothing to gain by numbers that say nothing: that is no optimum."""
+    problem = Problem(
+        dynamics=lambda state, action: state + action,
+        objective=differentiable(lambda state, action: jnp.linalg.norm(action) + jnp.sum((state - 1) ** 2)),
+        linearize=lambda state, action, after: linearize(lambda s, a: s + a, state, action),
+        state=jnp.zeros(1),
+        actions=jnp.zeros((3, 1)),
+        states=jnp.zeros((3, 1)),
+        weights=jnp.ones(3),
+        limit=jnp.ones(1),
+    )
+    found = jax.jit(lambda problem: levenberg_marquardt.search(problem, 100, 1e-5))(problem)
+    assert found.failed
+    assert not found.converged
+    assert not found.direction.is_finite
+    moved = dataclasses.replace(problem, actions=jnp.full((3, 1), 0.1), states=jnp.asarray([[0.1], [0.2], [0.3]]))
+    found = levenberg_marquardt.search(moved, 100, 1e-5)
+    assert not found.failed
+    assert found.best.cost < 2.2

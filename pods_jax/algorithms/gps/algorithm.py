@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pods_jax import settings
+from pods_jax import linalg, settings
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.gps.config import Config
 from pods_jax.algorithms.gps.control_phase import Lagrangian, LocalController, control_phase
@@ -28,6 +28,7 @@ from pods_jax.algorithms.pods.targets import flatten_samples, is_healthy, regres
 from pods_jax.checks import InputError
 from pods_jax.devices import chunking
 from pods_jax.envs.environment import Environment, State
+from pods_jax.envs.trial import check_reward
 from pods_jax.improvement import trajectory_problem
 from pods_jax.policies.descent import decayed_rate
 from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
@@ -65,6 +66,7 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
             "env.terminal_only must be False, since the penalty that keeps the control phase near the policy is a "
             "part of the cost of every step; pods, bptt and shac can do it",
         )
+    check_reward(env)
     gps = Gps(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
     return Algorithm("gps", env, config, gps.init, gps.update, gps.policy)
 
@@ -117,6 +119,7 @@ class Gps(PolicyLearning):
             "fit_loss_before": losses[0],
             "fit_loss": losses[-1],
             "unhealthy_rollouts": jnp.sum(~healthy),
+            "nonfinite_derivatives": jnp.sum(~jax.vmap(linalg.is_finite)((controllers.gains, controllers.precision))),
             "environment_steps": env.horizon * (2 * config.batch_size + jnp.sum(controllers.num_trials)),
         }
         return TrainState(

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from pods_jax import linalg
 from pods_jax.algorithms.algorithm import Algorithm, Phase
 from pods_jax.algorithms.pods import teacher
 from pods_jax.algorithms.pods.config import Config, resolve
@@ -31,7 +32,6 @@ from pods_jax.algorithms.pods.guard import Guarded, guard
 from pods_jax.algorithms.pods.metrics import epoch_metrics, improved_metrics, teacher_metrics, visited_metrics
 from pods_jax.algorithms.pods.targets import (
     flatten_samples,
-    is_finite,
     is_healthy,
     is_solved,
     regression_targets,
@@ -128,12 +128,12 @@ class Pods(PolicyLearning):
     def search(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch in which nothing changes but the trajectories of the teacher."""
         env = self.env
-        after = teacher.search(env, state.guard_states, state.teacher, teacher.SEARCH_STEPS)
+        after, failed = teacher.search(env, state.guard_states, state.teacher, teacher.SEARCH_STEPS)
         returns = self.returns(state.params, state.guard_states)
         kept = Guarded(state.params, state.learner, jnp.mean(returns), jnp.asarray(False))
         nothing = jnp.zeros(1, returns.dtype)
         metrics = epoch_metrics(
-            env, teacher_metrics(env, after), jnp.ones_like(after.is_whole), nothing, kept, returns
+            env, teacher_metrics(env, after, failed), jnp.ones_like(after.is_whole), nothing, kept, returns
         )
         return dataclasses.replace(state, epoch=state.epoch + 1, teacher=after, guard_value=kept.value), metrics
 
@@ -145,15 +145,15 @@ class Pods(PolicyLearning):
         visited = rollout_batch(env, model.policy(state.learner.average), starts)
         keys = jax.random.split(key_noise, self.config.guard.size)
         samples = jax.vmap(partial(teacher.imitation_targets, env))(starts, visited, taught, keys)
-        healthy = state.teacher.is_whole & jax.vmap(is_finite)((visited.reward, taught.gains))
+        healthy = state.teacher.is_whole & jax.vmap(linalg.is_finite)((visited.reward, taught.gains))
         samples = flatten_samples(samples, healthy)
         learner = standardize_first(state.learner, samples) if self.config.regression.standardize else state.learner
         learner, losses = fit(model.apply, learner, samples, self.imitation_steps, key_fit)
         agreed = teacher.agree(env, starts, state.teacher, taught.gains, key_agree)
-        after = teacher.search(env, starts, agreed, teacher.IMITATION_STEPS)
+        after, failed = teacher.search(env, starts, agreed, teacher.IMITATION_STEPS)
         returns = self.returns(learner.average, starts)
         kept = guard(self.optimizer, state.params, state.guard_value, learner, self.guarded(returns), self.strict)
-        metrics = epoch_metrics(env, teacher_metrics(env, after), healthy, losses, kept, returns)
+        metrics = epoch_metrics(env, teacher_metrics(env, after, failed), healthy, losses, kept, returns)
         return dataclasses.replace(self.next_state(state, kept, key), teacher=after), metrics
 
     def fine_tune(self, state: TrainState) -> tuple[TrainState, Metrics]:
@@ -170,12 +170,12 @@ class Pods(PolicyLearning):
         visited = rollout_batch(env, model.policy(learner.average), starts)
         healthy = jax.vmap(partial(is_solved, env))(starts, visited.action, visited.state)
         healthy &= jnp.all(jnp.isfinite(visited.reward), axis=1)
-        learner, losses = descend_mean_cost(model, learner, self.steps, num_rollouts, key_steps)
+        learner, losses, num_failed = descend_mean_cost(model, learner, self.steps, num_rollouts, key_steps)
         returns = self.returns(learner.average, starts)
         kept = guard(
             self.optimizer, state.params, state.guard_value, learner, self.guarded(returns), self.strict, restart=True
         )
-        simulated = visited_metrics(env, visited, healthy, num_more=self.steps.num_steps * num_rollouts)
+        simulated = visited_metrics(env, visited, healthy, self.steps.num_steps * num_rollouts, num_failed)
         metrics = epoch_metrics(env, simulated, healthy, losses, kept, returns)
         return self.next_state(state, kept, key), metrics
 

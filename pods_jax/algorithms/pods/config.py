@@ -8,8 +8,9 @@ from pods_jax import settings
 from pods_jax.algorithms.pods.teacher import is_needed
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.trial import check_reverse_mode, check_reward
 from pods_jax.settings import group, setting
-from pods_jax.trajopt import METHODS, WITHOUT_FEEDBACK
+from pods_jax.trajopt import METHODS, REVERSE_MODE, WITHOUT_FEEDBACK
 
 GRADIENT_STEPS, GRADIENT_STEPS_IN_SPACE = 50, 200
 """Per epoch, where the settings leave it open; in space each step takes a quarter of the samples."""
@@ -104,6 +105,9 @@ def resolve(config: Config, env: Environment) -> Config:
     """The settings with all that they leave open decided for an environment; raises InputError if they do not fit."""
     config = settings.check(config, "algorithm")
     method, damping = config.improvement.method, config.improvement.damping
+    if method in REVERSE_MODE:
+        check_reverse_mode(env, f"the method {method!r}")
+    check_reward(env)
     if env.terminal_only and method != "first_order" and damping == 0:
         raise InputError(
             "algorithm.improvement.damping",

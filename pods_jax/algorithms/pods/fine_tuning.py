@@ -17,7 +17,7 @@ from pods_jax import trajopt
 from pods_jax.devices import sharding
 from pods_jax.envs.environment import Environment, State
 from pods_jax.improvement import trajectory_problem
-from pods_jax.policies.descent import if_finite
+from pods_jax.policies.descent import if_finite, is_usable
 from pods_jax.policies.policy_model import PolicyModel
 from pods_jax.policies.regression import GradientSteps, Learner, gradient_step
 from pods_jax.rollouts import rollout_batch, sample_states
@@ -29,10 +29,11 @@ MAX_GRADIENT_NORM = 1.0
 
 def descend_mean_cost(
     model: PolicyModel, learner: Learner, steps: GradientSteps, num_rollouts: int, key: Key
-) -> tuple[Learner, jax.Array]:
+) -> tuple[Learner, jax.Array, jax.Array]:
     """Takes gradient steps of the mean cost, each on `num_rollouts` new rollouts; the key is consumed.
 
-    Returns the learner and the mean cost before each step (num_steps,). A gradient that is not finite is ignored.
+    Returns the learner, the mean cost before each step (num_steps,), and () how many gradients were not finite: these
+    are ignored.
     """
     clip = optax.clip_by_global_norm(MAX_GRADIENT_NORM)
 
@@ -41,9 +42,10 @@ def descend_mean_cost(
         loss, gradient = mean_cost_gradient(model, learner.params, starts)
         clipped, _ = clip.update(gradient, clip.init(gradient))
         moved = gradient_step(steps.optimizer, steps.learning_rate, learner, clipped)
-        return if_finite(gradient, moved, learner), loss
+        return if_finite(gradient, moved, learner), (loss, ~is_usable(gradient))
 
-    return jax.lax.scan(advance, learner, jax.random.split(key, steps.num_steps))
+    learner, (losses, failed) = jax.lax.scan(advance, learner, jax.random.split(key, steps.num_steps))
+    return learner, losses, jnp.sum(failed)
 
 
 def mean_cost_gradient(model: PolicyModel, params: Any, starts: State) -> tuple[jax.Array, Any]:

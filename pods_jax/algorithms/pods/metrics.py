@@ -22,24 +22,41 @@ def improved_metrics(env: Environment, better: Improvement, healthy: jax.Array) 
     """
     simulated = healthy.shape[0] + jnp.sum(better.num_trials)
     return _trajectory_metrics(
-        env, better.actions, better.value_before, better.value, better.step_size, healthy, simulated
+        env,
+        better.actions,
+        better.value_before,
+        better.value,
+        better.step_size,
+        healthy,
+        simulated,
+        jnp.sum(better.nonfinite_derivatives),
     )
 
 
-def visited_metrics(env: Environment, trajectories: Trajectory, healthy: jax.Array, num_more: int) -> Metrics:
-    """The same metrics of k trajectories that were not improved, leaves (k, ...); `num_more` were simulated too."""
+def visited_metrics(
+    env: Environment, trajectories: Trajectory, healthy: jax.Array, num_more: int, num_failed: jax.Array
+) -> Metrics:
+    """The same metrics of k trajectories that were not improved, leaves (k, ...); `num_more` were simulated too.
+
+    num_failed: () gradients of the policy that were not finite.
+    """
     returns = jnp.sum(trajectories.reward, axis=1)
     simulated = healthy.shape[0] + num_more
     return _trajectory_metrics(
-        env, trajectories.action, returns, returns, jnp.zeros_like(returns), healthy, simulated
+        env, trajectories.action, returns, returns, jnp.zeros_like(returns), healthy, simulated, num_failed
     )
 
 
-def teacher_metrics(env: Environment, teacher: Teacher) -> Metrics:
-    """The same metrics of the k trajectories of a teacher; those without gaps are healthy."""
+def teacher_metrics(env: Environment, teacher: Teacher, failed: jax.Array) -> Metrics:
+    """The same metrics of the k trajectories of a teacher; those without gaps are healthy.
+
+    failed: (k,) whether derivatives along one were not finite.
+    """
     best, value = teacher.best, -teacher.best.cost
     num_trials = jnp.sum(best.num_trials)
-    return _trajectory_metrics(env, best.actions, value, value, best.step_size, teacher.is_whole, num_trials)
+    return _trajectory_metrics(
+        env, best.actions, value, value, best.step_size, teacher.is_whole, num_trials, jnp.sum(failed)
+    )
 
 
 def _trajectory_metrics(
@@ -50,6 +67,7 @@ def _trajectory_metrics(
     step_size: jax.Array,
     healthy: jax.Array,
     simulated: jax.Array | int,
+    num_failed: jax.Array,
 ) -> Metrics:
     """Of actions (k, T, A), returns before and after (k,) and steps (k,), means over the healthy (k,)."""
     ratio = jnp.abs(actions) / env.action_limit[None, None]
@@ -63,6 +81,7 @@ def _trajectory_metrics(
         "saturated_fraction": healthy_mean(jnp.mean(ratio >= 1 - 1e-3, axis=(1, 2)), healthy),
         "largest_action_ratio": jnp.max(jnp.where(healthy[:, None, None], ratio, 0.0)),
         "unhealthy_rollouts": jnp.sum(~healthy),
+        "nonfinite_derivatives": num_failed,
         "environment_steps": jnp.asarray(env.horizon * simulated, jnp.int32),
     }
 

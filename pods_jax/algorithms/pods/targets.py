@@ -24,12 +24,11 @@ improved states is mixed in, because that is where the policy is about to go.
 
 import dataclasses
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from pods_jax import checks
+from pods_jax import checks, linalg
 from pods_jax.envs.environment import Environment, State
 from pods_jax.policies.regression import Samples
 from pods_jax.rollouts import flatten_states, step_starts
@@ -98,14 +97,9 @@ def is_healthy(
     env: Environment, initial_state: State, visited: Trajectory, feedback: LocalFeedback, value: jax.Array
 ) -> jax.Array:
     """() True if a rollout and its improvement, of return `value` (), are solved in every step and finite."""
-    finite = is_finite((visited.reward, feedback.actions, value, feedback.gains, feedback.action_hessian))
+    finite = linalg.is_finite((visited.reward, feedback.actions, value, feedback.gains, feedback.action_hessian))
     visited_solved = is_solved(env, initial_state, visited.action, visited.state)
     return finite & visited_solved & is_solved(env, initial_state, feedback.actions, feedback.states)
-
-
-def is_finite(tree: Any) -> jax.Array:
-    """() True if every number of every leaf is finite."""
-    return jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def is_solved(env: Environment, initial_state: State, actions: jax.Array, states: State) -> jax.Array:

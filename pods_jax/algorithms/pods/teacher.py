@@ -112,18 +112,25 @@ def _begin(
     return Teacher(dataclasses.replace(begun, gaps=gaps), jnp.asarray(levenberg_marquardt.FIRST, cost.dtype))
 
 
-def search(env: Environment, states: State, teacher: Teacher, num_steps: int) -> Teacher:
-    """The teacher after damped steps of each of its trajectories; `best.num_trials` counts those of this call."""
+def search(env: Environment, states: State, teacher: Teacher, num_steps: int) -> tuple[Teacher, jax.Array]:
+    """The teacher after damped steps of each of its trajectories, and (k,) whether derivatives were not finite.
 
-    def improve(state: State, teacher: Teacher) -> Teacher:
+    `best.num_trials` counts the trials of this call.
+    """
+
+    def improve(state: State, teacher: Teacher) -> tuple[Teacher, jax.Array]:
         problem = _problem(env, state, teacher.best)
 
-        def advance(_: Any, teacher: Teacher) -> Teacher:
-            _, after = levenberg_marquardt.damped_step(problem, teacher.best, teacher.damping)
-            return Teacher(after, levenberg_marquardt.adapted(teacher.damping, after.step_size))
+        def advance(_: Any, carry: tuple[Teacher, jax.Array]) -> tuple[Teacher, jax.Array]:
+            teacher, failed = carry
+            direction, after = levenberg_marquardt.damped_step(problem, teacher.best, teacher.damping)
+            adapted = levenberg_marquardt.adapted(teacher.damping, after.step_size)
+            return Teacher(after, adapted), failed | ~direction.is_finite
 
         fresh = dataclasses.replace(teacher.best, num_trials=jnp.zeros_like(teacher.best.num_trials))
-        return jax.lax.fori_loop(0, num_steps, advance, Teacher(fresh, teacher.damping))
+        begun = (Teacher(fresh, teacher.damping), jnp.asarray(False))
+        found: tuple[Teacher, jax.Array] = jax.lax.fori_loop(0, num_steps, advance, begun)
+        return found
 
     return jax.vmap(improve)(states, teacher)
 

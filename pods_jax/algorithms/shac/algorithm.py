@@ -25,6 +25,7 @@ from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.algorithms.gradient_settings import GradientOptimizer, whole_minibatches
 from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_returns
 from pods_jax.envs.environment import Environment, State
+from pods_jax.envs.trial import check_reverse_mode, check_reward
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
 from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.rollouts import sample_states
@@ -93,6 +94,8 @@ class Window:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """SHAC for one environment. Raises InputError naming a setting that is not allowed."""
     config = settings.check(config or Config(), "algorithm")
+    check_reverse_mode(env, "the algorithm shac")
+    check_reward(env)
     batch_size, minibatch_size = whole_minibatches(config.batch_size, config.minibatch_size)
     config = dataclasses.replace(config, batch_size=batch_size, minibatch_size=minibatch_size)
     model, optimizer = make_policy_model(env, config.hidden_sizes), clipped_adam(config.optimizer.max_gradient_norm)
@@ -146,6 +149,7 @@ class Shac(PolicyLearning):
         return dataclasses.replace(state, epoch=state.epoch + 1), {
             **{name: jnp.mean(rows[name]) for name in ("loss", "critic_loss", "gradient_norm")},
             "unhealthy_rollouts": jnp.sum(rows["unhealthy_windows"]) / self.windows,
+            "nonfinite_derivatives": jnp.sum(~jnp.isfinite(rows["gradient_norm"])),
             "environment_steps": jnp.asarray(count * config.minibatch_size * config.window),
         }
 

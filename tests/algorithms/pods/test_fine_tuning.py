@@ -33,7 +33,7 @@ def descend(model, learner, num_steps, num_rollouts, key):
 def test_the_cost_of_the_policy_itself_falls():
     env = make_linear()
     model, learner, key = start(env)
-    tuned, losses = descend(model, learner, 60, 16, key)
+    tuned, losses, _ = descend(model, learner, 60, 16, key)
     assert losses.shape == (60,)
     assert tuned.num_steps == 60
     starts = sample_states(env, jax.random.key(7), 64)
@@ -45,7 +45,8 @@ def test_the_cost_of_the_policy_itself_falls():
 def test_a_step_is_one_of_adam_along_the_clipped_gradient():
     env = envs.make("pendulum_2d", "stop", horizon=6)
     model, learner, key = start(env)
-    tuned, losses = descend(model, learner, 1, 3, key)
+    tuned, losses, failed = descend(model, learner, 1, 3, key)
+    assert failed == 0
     starts = sample_states(env, jax.random.split(key, 1)[0], 3)
     loss, gradient = jax.value_and_grad(lambda params: -jnp.mean(model.returns(params, starts)))(learner.params)
     np.testing.assert_allclose(losses, [loss], rtol=1e-9)
@@ -89,7 +90,7 @@ def test_a_simulator_without_reverse_mode_can_be_fine_tuned():
     starts = sample_states(env, jax.random.key(7), 64)
     with pytest.raises(ValueError, match="Reverse-mode"):
         jax.grad(lambda params: model.loss(params, starts)[0])(learner.params)
-    tuned, _ = descend(model, learner, 60, 16, key)
+    tuned, _, _ = descend(model, learner, 60, 16, key)
     before, after = (-jnp.mean(model.returns(each.average, starts)) for each in (learner, tuned))
     assert 0 < after < 0.8 * before
 
@@ -97,7 +98,8 @@ def test_a_simulator_without_reverse_mode_can_be_fine_tuned():
 def test_a_gradient_that_is_not_finite_changes_nothing_but_the_count():
     env = make_linear().with_reward(lambda state, action: jnp.nan * jnp.sum(state) * jnp.sum(action))
     model, learner, key = start(env)
-    tuned, losses = descend(model, learner, 4, 3, key)
+    tuned, losses, failed = descend(model, learner, 4, 3, key)
+    assert failed == 4
     assert np.all(np.isnan(losses))
     assert tuned.num_steps == 4
     for part in ("params", "optimizer_state"):
@@ -110,11 +112,12 @@ def test_the_metrics_of_what_is_not_improved_have_its_return_and_what_was_simula
     states = sample_states(env, jax.random.key(1), 5)
     visited = jax.vmap(lambda state: rollout(env, lambda _: jnp.zeros(env.action_size), state))(states)
     healthy = jnp.arange(5) != 2
-    made = visited_metrics(env, visited, healthy, 7)
+    made = visited_metrics(env, visited, healthy, 7, jnp.asarray(3))
     expected = np.mean(np.sum(visited.reward, axis=1)[np.asarray(healthy)])
     np.testing.assert_allclose([made["value"], made["value_improved"]], expected, rtol=1e-12)
     assert made["improved_fraction"] == made["largest_action_ratio"] == 0
     assert made["unhealthy_rollouts"] == 1
+    assert made["nonfinite_derivatives"] == 3
     assert made["environment_steps"] == (5 + 7) * env.horizon
 
 
