@@ -231,6 +231,7 @@ def reals(name: str, value: Any, shape: tuple[int | str, ...] | None, dtype: Any
     name in the shape, such as "T", stands for any size but 0; None for a shape that the caller checks. Raises
     InputError.
     """
+    leaves(name, value)
     allowed = "must be real numbers" if shape is None else f"must be real numbers of shape {_written(shape)}"
     try:
         result = jnp.asarray(value)

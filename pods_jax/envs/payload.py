@@ -82,6 +82,7 @@ def make_payload(
     checks.instance("weights", weights, Weights, "envs.make_weights([0, 0, 1, 0.1])")
     for field in ("handle", "position", "velocity", "action"):
         checks.number(f"weight_{field}", getattr(weights, field), at_least=0.0)
+    initial_displacement = checks.number("initial_displacement", initial_displacement, at_least=0.0)
     if task == "stop":
         weights = Weights(0.0, 0.0, weights.velocity, weights.action)
         initial_displacement = 0.0
@@ -103,9 +104,7 @@ def make_payload(
             start_handle=jnp.asarray(checks.array("start_handle", coordinates, (system.action_size,))),
             start_position=start,
             initial_speed=jnp.asarray(checks.number("initial_speed", initial_speed, at_least=0.0)),
-            initial_displacement=jnp.asarray(
-                checks.number("initial_displacement", initial_displacement, at_least=0.0)
-            ),
+            initial_displacement=jnp.asarray(initial_displacement),
             translations=jnp.asarray(common_translations(system)),
             velocity_modes=jnp.asarray(
                 checks.array("velocity_modes", modes, (len(np.atleast_1d(modes)), system.num_points))

@@ -66,6 +66,8 @@ def join(
     )
     cable = checks.boolean("cable", cable)
     position = checks.array("position", position, np.shape(checks.sized("position", position)))
+    if position.ndim != 2:
+        raise checks.InputError(f"position has shape {position.shape}: must have shape (H + P, d)")
     for first, second in _pairs(pairs):
         for index in (first, second):
             checks.integer("point", index, at_least=0, at_most=len(position) - 1)

@@ -62,7 +62,7 @@ def test_the_time_limit_is_a_truncation_and_a_reset_starts_the_count_anew(env):
     np.testing.assert_array_equal(state.pipeline_state.num_steps, 0)
 
 
-def test_actions_are_checked_before_they_are_scaled():
+def test_actions_are_checked_before_brax_scales_them():
     theirs = compat.to_brax(envs.make("pendulum_3d", "stop", horizon=HORIZON))
     state = theirs.reset(jax.random.key(0))
     for wrong in (jnp.zeros(1), 0.5, jnp.zeros((1, 3))):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from pods_jax import InputError, algorithms, compat, evaluate, replay, train
 from pods_jax.evaluation import make_heldout_set
@@ -65,3 +66,44 @@ def test_what_is_no_such_environment_is_refused():
     several = SimpleNamespace(pipeline_init=None, reset=lambda key: SimpleNamespace(obs={"eye": 1, "ear": 2}))
     with pytest.raises(InputError, match="SimpleNamespace observes eye, ear: must observe one vector"):
         compat.from_brax(several, horizon=5)
+
+
+@struct.dataclass
+class Line:
+    q: jax.Array
+    qd: jax.Array
+
+
+class Noisy:
+    """A point on a line, pushed by noise from a key that Brax's `info` carries beside a counter."""
+
+    action_size, dt = 1, 0.1
+
+    def pipeline_init(self, q, qd):
+        return Line(q, qd)
+
+    def reset(self, rng):
+        info = {"rng": rng, "count": jnp.asarray(4_000_000_001, jnp.uint32)}
+        return self.seen(Line(jnp.zeros(1), jnp.zeros(1)), info)
+
+    def step(self, state, action):
+        rng, own = jax.random.split(state.info["rng"])
+        q = state.pipeline_state.q + action + jax.random.normal(own, (1,))
+        return self.seen(Line(q, action), {"rng": rng, "count": state.info["count"] + 1})
+
+    def seen(self, physics, info):
+        from brax.envs.base import State
+
+        return State(physics, physics.q, -jnp.sum(physics.q**2), jnp.zeros(()), info=info)
+
+
+def test_what_brax_carries_beside_its_physics_is_carried():
+    pytest.importorskip("brax")
+    env, original = compat.from_brax(Noisy(), horizon=3), Noisy()
+    trajectory = replay(env, env.reset(jax.random.key(5)), jnp.ones((3, 1)))
+    inner = original.reset(jax.random.PRNGKey(5))
+    for index in range(3):
+        inner = original.step(inner, jnp.ones(1))
+        np.testing.assert_allclose(trajectory.state["physics"]["q"][index], inner.pipeline_state.q, rtol=1e-12)
+        np.testing.assert_array_equal(trajectory.state["info"]["rng"][index], inner.info["rng"])
+        assert int(trajectory.state["info"]["count"][index]) == int(inner.info["count"]) == 4_000_000_002 + index

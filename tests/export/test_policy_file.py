@@ -193,3 +193,9 @@ def test_a_disk_that_fills_during_an_export_leaves_the_good_files(monkeypatch, s
     ):
         export.save_policy(path, env, policy, path.suffix[1:])
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+def test_a_missing_description_is_called_missing(tmp_path):
+    with pytest.raises(InputError, match=r"^\S*policy\.onnx\.json: no such file; a policy file") as caught:
+        export.load_policy(tmp_path / "policy.onnx")
+    assert "damaged" not in str(caught.value)

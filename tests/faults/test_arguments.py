@@ -1,5 +1,10 @@
 """What enters from outside, in whatever shape, type and kind: taken as what it means, or refused by its name."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +15,7 @@ from pods_jax.evaluation import make_heldout_set
 from pods_jax.improvement import improve_batch
 from tests.tiers import slow_but
 
+ROOT = pathlib.Path(__file__).parents[2]
 HORIZON = 3
 
 
@@ -250,3 +256,46 @@ def test_numpys_whole_numbers_become_pythons_in_settings(count):
     algorithm = algorithms.make("pods", env, batch_size=count, guard={"size": count}, hidden_sizes=[count])
     assert type(env.horizon) is type(algorithm.config.batch_size) is type(algorithm.config.guard.size) is int
     assert [type(size) for size in algorithm.config.hidden_sizes] == [int]
+
+
+RBG = """
+import jax, numpy as np
+from pods_jax import algorithms, envs, evaluate, train
+
+env = envs.make("pendulum_2d", horizon=3)
+algorithm = algorithms.make("pods", env, batch_size=4, guard={"size": 2}, hidden_sizes=(4,))
+whole = train(algorithm, jax.random.key(0), 2)[1]
+state, first = train(algorithm, jax.random.key(0), 1)
+assert str(jax.random.key_impl(state.key)) == "rbg"
+assert whole == [*first, *train(algorithm, None, 2, train_state=state, first_epoch=1)[1]]
+assert evaluate(env, algorithm.policy(state), 2) == evaluate(env, algorithm.policy(state), 2)
+env.reset(jax.random.PRNGKey(0))
+"""
+
+REUSE = """
+import jax, jax.numpy as jnp
+from pods_jax import algorithms, envs, evaluate, improve, train
+
+env = envs.make("pendulum_2d", horizon=3)
+improve(env, env.reset(jax.random.key(1)), jnp.zeros((3, 1)))
+for name, more in {"pods": {"guard": {"size": 2}}, "bptt": {}, "gps": {}, "shac": {}}.items():
+    algorithm = algorithms.make(name, env, batch_size=4, hidden_sizes=(4,), **more)
+    state, _ = train(algorithm, jax.random.key(0), 1)
+evaluate(env, algorithm.policy(state), 2, num_restarts=2)
+"""
+
+
+def succeeds(program, variables):
+    options = {"capture_output": True, "text": True, "cwd": ROOT, "timeout": 280}
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | variables, **options)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_another_default_of_random_keys_changes_no_promise():
+    succeeds(RBG, {"JAX_DEFAULT_PRNG_IMPL": "rbg"})
+
+
+@pytest.mark.slow
+def test_jax_finds_no_key_that_is_used_twice():
+    succeeds(REUSE, {"JAX_DEBUG_KEY_REUSE": "1"})

@@ -261,6 +261,142 @@ FAULTS = (
         ),
     ),
     Fault(60, "numbers that JSON cannot hold", tested_by=("test_what_is_not_finite_becomes_null_and_is_named",)),
+    # What enters the public functions and the adapters, in other shapes, types and kinds.
+    Fault(
+        121,
+        "an action of one number for three axes, through Gymnasium and its vectors",
+        tested_by=("test_actions_are_checked_before_they_are_scaled",),
+    ),
+    Fault(
+        122,
+        "the same through Brax's interface, also while traced",
+        tested_by=("test_actions_are_checked_before_brax_scales_them",),
+    ),
+    Fault(
+        123,
+        "actions beyond the limits, 1e30 and infinity, as lists and whole numbers",
+        tested_by=("test_what_is_beyond_the_limit_counts_as_the_limit_in_any_type",),
+    ),
+    Fault(
+        124,
+        "the same, and NaN, through Brax's interface",
+        tested_by=("test_beyond_the_limit_is_the_limit_and_nan_stays_visible",),
+    ),
+    Fault(
+        125,
+        "NaN in an action, and a finite reward after it",
+        tested_by=("test_nan_in_an_action_stays_visible_in_all_later_rewards",),
+    ),
+    Fault(
+        126, "random keys of the old kind and of other implementations", tested_by=("test_one_rule_for_random_keys",)
+    ),
+    Fault(127, "training from a key of the old kind", tested_by=("test_training_takes_keys_of_the_old_kind",)),
+    Fault(
+        128,
+        "training from a key of another implementation, and going on with it",
+        tested_by=("test_training_takes_keys_of_any_implementation_and_goes_on_with_them",),
+    ),
+    Fault(129, "the train state of something else", tested_by=("test_the_train_state_of_something_else_is_refused",)),
+    Fault(
+        130,
+        "keys and large numbers in the states of gymnax",
+        tested_by=("test_keys_and_large_numbers_are_carried_untouched",),
+    ),
+    Fault(
+        131,
+        "keys, counters and flags in the states of an own step",
+        tested_by=("test_keys_and_large_numbers_of_own_steps_are_carried_untouched",),
+    ),
+    Fault(132, "training on such states", tested_by=("test_algorithms_train_on_states_with_keys_and_counters",)),
+    Fault(
+        133,
+        "whole numbers that single precision cannot hold, in a state as a vector",
+        tested_by=("test_whole_numbers_and_flags_come_back_exactly",),
+    ),
+    Fault(
+        134,
+        "what Brax carries beside its physics",
+        tested_by=("test_what_brax_carries_beside_its_physics_is_carried",),
+    ),
+    Fault(
+        135,
+        "actions as lists, whole numbers, half and other precisions",
+        tested_by=("test_actions_of_any_number_type_are_those_of_the_environment",),
+    ),
+    Fault(136, "improving lists and whole numbers", tested_by=("test_improvement_takes_lists_and_whole_numbers",)),
+    Fault(
+        137,
+        "states and a policy's actions of other types",
+        tested_by=("test_states_of_other_types_are_those_of_the_environment",),
+    ),
+    Fault(
+        138,
+        "double precision that is switched on later",
+        tested_by=("test_double_precision_that_is_switched_on_later_leaves_an_environment_as_it_is",),
+    ),
+    Fault(
+        139,
+        "no actions at all, and actions that are no numbers",
+        tested_by=("test_what_are_no_actions_is_refused_by_every_verb",),
+    ),
+    Fault(140, "a damping below zero, or NaN", tested_by=("test_a_damping_that_is_none_is_refused",)),
+    Fault(
+        141,
+        "the same while traced",
+        tested_by=("test_a_damping_that_is_none_while_traced_gives_no_step_and_a_nan_slope",),
+    ),
+    Fault(
+        142,
+        "trajectories of another number than the states",
+        tested_by=("test_trajectories_of_another_count_are_refused",),
+    ),
+    Fault(
+        143,
+        "rewards that are whole numbers or flags",
+        tested_by=("test_rewards_that_are_whole_or_flags_are_numbers",),
+    ),
+    Fault(144, "a policy without hidden layers", tested_by=("test_a_linear_policy_is_a_policy",)),
+    Fault(
+        145, "NumPy's whole numbers in settings", tested_by=("test_numpys_whole_numbers_become_pythons_in_settings",)
+    ),
+    Fault(146, "seeds of NumPy for Gymnasium, and what is none", tested_by=("test_seeds_of_numpy_are_seeds",)),
+    Fault(
+        147,
+        "AsyncVectorEnv by fork, which waited for ever",
+        tested_by=("test_a_forked_process_says_what_to_do_instead_of_waiting_for_ever",),
+    ),
+    Fault(
+        148,
+        "Brax's automatic reset: one start for all copies?",
+        tested_by=("test_a_reset_by_brax_leads_each_copy_back_to_a_start_of_its_own",),
+    ),
+    Fault(149, "Gymnasium's own checker", tested_by=("test_gymnasiums_checker_is_content",)),
+    Fault(150, "Stable-Baselines3's own checker", tested_by=("test_stable_baselines_checker_is_content",)),
+    Fault(
+        151, "an object of another interface for gymnax", tested_by=("test_what_has_another_interface_is_refused",)
+    ),
+    Fault(
+        152,
+        "wrong arguments of public functions, seventeen for each",
+        tested_by=("test_no_wrong_argument_ends_in_another_error",),
+    ),
+    Fault(
+        153,
+        "an object for every argument of every public function",
+        tested_by=("test_what_has_no_sensible_type_is_refused_for_every_argument",),
+    ),
+    Fault(154, "a new public function that nobody tried so", tested_by=("test_every_public_function_is_tried",)),
+    Fault(
+        155,
+        "a missing description of a policy file called damaged",
+        tested_by=("test_a_missing_description_is_called_missing",),
+    ),
+    Fault(
+        156,
+        "another default of random keys, rbg: training, held-out states, resuming",
+        tested_by=("test_another_default_of_random_keys_changes_no_promise",),
+    ),
+    Fault(157, "a key used twice, by jax's own account", tested_by=("test_jax_finds_no_key_that_is_used_twice",)),
     # Files, commands and pictures.
     Fault(
         161,
