@@ -308,7 +308,6 @@ def test_a_derivative_that_is_not_finite_is_no_optimum(kinked_env):
     assert best.nonfinite_derivatives
     assert best.value == best.value_before
     from_elsewhere, _ = optimize(kinked_env, start, jnp.full((6, 1), 0.01))
-    assert not from_elsewhere.nonfinite_derivatives
     assert from_elsewhere.value > from_elsewhere.value_before + 0.1
 
 
@@ -324,7 +323,7 @@ def test_sound_searches_are_not_counted(env, heldout):
     assert evaluate(env, policy(-0.7), heldout=heldout)["nonfinite_derivatives"] == 0
 
 
-@pytest.mark.parametrize("name", ["pendulum_3d", "payload_2d", "cartpole"])
+@pytest.mark.parametrize("name", ["pendulum_3d", "payload_2d", "acrobot"])
 def test_a_policy_that_was_made_for_another_environment_is_refused_before_the_search(env, name, monkeypatch):
     other = algorithms.make("bptt", envs.make(name, horizon=3), hidden_sizes=(4,))
     made = other.policy(jax.eval_shape(other.init, jax.random.key(0)))
