@@ -242,6 +242,11 @@ def draw(payload: Payload, state: sim.State) -> Drawing:
     )
 
 
+def completed(payload: Payload, state: sim.State) -> sim.State:
+    """The state with the history that continues its motion backwards, see `sim.initial_state`."""
+    return sim.initial_state(payload.system, state.handle, state.position, state.velocity)
+
+
 FUNCTIONS = Functions(
     reset,
     step,
@@ -253,4 +258,5 @@ FUNCTIONS = Functions(
     observation_layout=observation_layout,
     energy=energy,
     draw=draw,
+    completed=completed,
 )
