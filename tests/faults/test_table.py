@@ -582,7 +582,7 @@ FAULTS = (
     ),
     Fault(
         198,
-        "an environment refused for one unlucky state",
+        "what only a few states cannot differentiate",
         tested_by=("test_what_a_few_states_meet_is_left_to_the_numbers",),
     ),
     Fault(
