@@ -9,4 +9,4 @@ SETTINGS = two_links.Settings()
 
 def make(task: str, settings: two_links.Settings) -> Environment:
     """The environment `acrobot`: observation (6,), action (1,) the torque of the elbow [N m]."""
-    return two_links.make_two_links("acrobot", task, settings, motor=(0.0, 1.0))
+    return two_links.make_two_links("acrobot", task, settings, motors=[(0.0, 1.0)])

@@ -34,7 +34,8 @@ class Functions:
     What has a default may be left out. reward: another objective than -|residual|^2. linearize: the derivative of a
     step, a `trajopt.LinearModel` of states as vectors (`trajopt.flatten`), where it is to be had for less than
     `jacfwd` asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and
-    to stay in. energy: the mechanical energy. draw: what pictures show of a state.
+    to stay in. energy: the mechanical energy. draw: what pictures show of a state. completed: what
+    cannot be measured of a state, such as the history of a method, from what can.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -49,6 +50,7 @@ class Functions:
     goal: Callable[[Parameters], State] | None = None
     energy: Callable[[Parameters, State], Energy] | None = None
     draw: Callable[[Parameters, State], Drawing] | None = None
+    completed: Callable[[Parameters, State], State] | None = None
 
 
 def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
@@ -228,6 +230,14 @@ class Environment:
                 f"draw returns {shapes}: must return an `envs.Drawing`, which `envs.make_drawing` builds"
             )
         return drawing
+
+    def completed(self, state: State) -> State:
+        """The state with what nobody can measure made to fit the rest, such as the history of a method.
+
+        It is the state itself where all of it can be measured.
+        """
+        function = self.functions.completed
+        return state if function is None else function(self.parameters, state)
 
     def drawing_function(self) -> Callable[[Parameters, State], Drawing]:
         """`functions.draw`. Raises InputError, with the cure, where there is none."""

@@ -245,6 +245,11 @@ def draw(payload: Payload, state: sim.State) -> Drawing:
     )
 
 
+def completed(payload: Payload, state: sim.State) -> sim.State:
+    """The state with the history that continues its motion backwards, see `sim.initial_state`."""
+    return sim.initial_state(payload.system, state.handle, state.position, state.velocity)
+
+
 FUNCTIONS = Functions(
     reset,
     step,
@@ -256,4 +261,5 @@ FUNCTIONS = Functions(
     observation_layout=observation_layout,
     energy=energy,
     draw=draw,
+    completed=completed,
 )

@@ -9,4 +9,4 @@ SETTINGS = two_links.Settings(swing_up_weights=(2.0, 0.5, 1e-2, 0.2))
 
 def make(task: str, settings: two_links.Settings) -> Environment:
     """The environment `pendubot`: observation (6,), action (1,) the torque of the shoulder [N m]."""
-    return two_links.make_two_links("pendubot", task, settings, motor=(1.0, 0.0))
+    return two_links.make_two_links("pendubot", task, settings, motors=[(1.0, 0.0)])

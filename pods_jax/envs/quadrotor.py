@@ -148,6 +148,11 @@ def draw(quadrotor: Quadrotor, body: Body) -> Drawing:
     return make_drawing(points, multirotor.ARMS, num_handles=4, target=jnp.zeros_like(points[:1]))
 
 
+def completed(quadrotor: Quadrotor, body: Body) -> Body:
+    """The state with a unit quaternion."""
+    return body.replace(attitude=quaternions.normalized(body.attitude))  # type: ignore[attr-defined]
+
+
 FUNCTIONS = Functions(
     reset,
     step,
@@ -158,4 +163,5 @@ FUNCTIONS = Functions(
     observation_layout=observation_layout,
     energy=energy,
     draw=draw,
+    completed=completed,
 )

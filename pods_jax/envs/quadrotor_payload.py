@@ -216,6 +216,12 @@ def draw(quadrotor: QuadrotorPayload, state: State) -> Drawing:
     )
 
 
+def completed(quadrotor: QuadrotorPayload, state: State) -> State:
+    """The state with a unit quaternion."""
+    body = state.body.replace(attitude=quaternions.normalized(state.body.attitude))  # type: ignore[attr-defined]
+    return state.replace(body=body)  # type: ignore[attr-defined]
+
+
 FUNCTIONS = Functions(
     reset,
     step,
@@ -226,4 +232,5 @@ FUNCTIONS = Functions(
     observation_layout=observation_layout,
     energy=energy,
     draw=draw,
+    completed=completed,
 )

@@ -1,16 +1,21 @@
-"""Two rigid links in a vertical plane, one motor: the acrobot (at the elbow) and the pendubot (at the shoulder).
+"""Two rigid links in a vertical plane: the acrobot (a motor at the elbow), the pendubot (at the shoulder), and both.
 
 Model, parameters and torque limits are those of the RealAIGym benchmark "simulation_v2", design_C.1 / model_1.0
 without friction, damping and motor inertia: https://github.com/dfki-ric-underactuated-lab/double_pendulum (Wiebe et
 al., "Open source dual-purpose acrobot and pendubot platform", IEEE Robotics & Automation Magazine 2023). Equations
-of motion (Tedrake, "Underactuated Robotics", chapter 3): M(q) q'' + C(q, q') q' = G(q) + B u, angles q = 0
-hanging.
+of motion (Tedrake, "Underactuated Robotics", chapter 3): M(q) q'' + C(q, q') q' = G(q) + B u - F(q'), angles q = 0
+hanging. Damping, friction and motor inertia are zero unless they are set; they enter as in that benchmark,
+
+    F = b q' + c arctan(k q'),    M11 + (n^2 + 1) J,    M12 - n J,    M22 + n^2 J,
+
+with J the inertia of a motor and n its gear ratio. Far from rest, dry friction is therefore pi / 2 times c.
 
 Task "balance": stay upright, from close to it. Task "swing_up": from close to rest hanging, swing up and stay. Torque
 costs more there: where it is almost free, the best way up throws the links around, and policies fail to catch them.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -52,6 +57,13 @@ class Settings(RobotSettings):
     inertia_1: float = setting(INERTIA_1, "of the upper link about its centre of mass", unit="kg m^2", at_least=0.0)
     inertia_2: float = setting(INERTIA_2, "of the lower link about its centre of mass", unit="kg m^2", at_least=0.0)
     gravity: float = setting(9.81, "acceleration", unit="m/s^2", at_least=0.0)
+    damping_1: float = setting(0.0, "of the shoulder", unit="N m s/rad", at_least=0.0)
+    damping_2: float = setting(0.0, "of the elbow", unit="N m s/rad", at_least=0.0)
+    friction_1: float = setting(0.0, "dry, of the shoulder, by pi / 2", unit="N m", at_least=0.0)
+    friction_2: float = setting(0.0, "dry, of the elbow, by pi / 2", unit="N m", at_least=0.0)
+    friction_slope: float = setting(100.0, "how sharply dry friction sets in", unit="s/rad", above=0.0)
+    motor_inertia: float = setting(0.0, "of each motor, before its gear", unit="kg m^2", at_least=0.0)
+    gear_ratio: float = setting(6.0, "of each motor", at_least=0.0)
     initial_angle: float = setting(0.05, "largest of each joint at the start, from rest", unit="rad", at_least=0.0)
     initial_velocity: float = setting(0.1, "largest of each joint at the start", unit="rad/s", at_least=0.0)
     weights: tuple[float, float, float, float] = setting(
@@ -67,14 +79,19 @@ class Settings(RobotSettings):
 
 @struct.dataclass
 class TwoLinks:
-    """The parameters of both robots."""
+    """The parameters of these robots."""
 
     mass: jax.Array  # (2,) [kg]
     length: jax.Array  # (2,) [m]
     centre: jax.Array  # (2,) [m], of mass, from the joint above
     inertia: jax.Array  # (2,) [kg m^2], about the centres of mass
     gravity: jax.Array  # () [m/s^2]
-    motor: jax.Array  # (2,) the share of the motor's torque in each joint: (0, 1) acrobot, (1, 0) pendubot
+    damping: jax.Array  # (2,) [N m s/rad] of the joints
+    friction: jax.Array  # (2,) [N m] of the joints, dry, by pi / 2
+    friction_slope: jax.Array  # () [s/rad]
+    motor_inertia: jax.Array  # () [kg m^2] before the gear
+    gear_ratio: jax.Array  # ()
+    motor: jax.Array  # (2, A) the share of each motor's torque in each joint: (0, 1) acrobot, (1, 0) pendubot
     rest: jax.Array  # (2,) [rad], around which initial angles are drawn
     initial_angle: jax.Array  # () [rad]
     initial_velocity: jax.Array  # () [rad/s]
@@ -91,8 +108,8 @@ class State:
     velocity: jax.Array  # (2,) [rad/s]
 
 
-def make_two_links(name: str, task: str, settings: Settings, motor: tuple[float, float]) -> Environment:
-    """The robot called `name` whose motor's torque acts in these shares on shoulder and elbow."""
+def make_two_links(name: str, task: str, settings: Settings, motors: Sequence[tuple[float, float]]) -> Environment:
+    """The robot called `name`; the torque of each of its motors acts in these shares on shoulder and elbow."""
     if task == "swing_up":
         settings = dataclasses.replace(settings, weights=settings.swing_up_weights)
     parameters = parameters_of(
@@ -102,10 +119,12 @@ def make_two_links(name: str, task: str, settings: Settings, motor: tuple[float,
         length=(settings.length_1, settings.length_2),
         centre=(settings.centre_1, settings.centre_2),
         inertia=(settings.inertia_1, settings.inertia_2),
-        motor=motor,
+        damping=(settings.damping_1, settings.damping_2),
+        friction=(settings.friction_1, settings.friction_2),
+        motor=np.transpose(motors),
         rest=(np.pi if task == "balance" else 0.0, 0.0),
     )
-    return make_robot(name, task, FUNCTIONS, settings, parameters, [settings.torque_limit], "N m")
+    return make_robot(name, task, FUNCTIONS, settings, parameters, [settings.torque_limit] * len(motors), "N m")
 
 
 def reset(links: TwoLinks, key: Key) -> State:
@@ -127,25 +146,32 @@ def mass_matrix(links: TwoLinks, angle: jax.Array) -> tuple[jax.Array, jax.Array
     coupling = links.mass[1] * links.length[0] * links.centre[1] * jnp.cos(angle[1])
     upper, lower = links.inertia + links.mass * links.centre**2  # about the joint above
     whole = upper + lower + links.mass[1] * links.length[0] ** 2 + 2 * coupling
-    return whole, lower + coupling, lower
+    gear, motor = links.gear_ratio, links.motor_inertia
+    return whole + (gear**2 + 1) * motor, lower + coupling - gear * motor, lower + gear**2 * motor
 
 
 def acceleration(links: TwoLinks, state: State, torque: jax.Array) -> jax.Array:
-    """(2,) [rad/s^2] of the joints under the motor's torque (1,) [N m]: M^-1 (G + B u - C q')."""
+    """(2,) [rad/s^2] of the joints under the torques (A,) [N m] of the motors: M^-1 (G + B u - F - C q')."""
     (w1, w2), (angle_1, angle_2) = state.velocity, state.angle
     first, both = jnp.sin(angle_1), jnp.sin(angle_1 + angle_2)
     fall = links.mass * links.gravity * links.centre  # (2,) [N m], largest moment of each weight
     fall_2 = -fall[1] * both
     fall_1 = -(fall[0] + links.mass[1] * links.gravity * links.length[0]) * first + fall_2
     centrifugal = links.mass[1] * links.length[0] * links.centre[1] * jnp.sin(angle_2)
-    force_1 = fall_1 + links.motor[0] * torque[0] + centrifugal * (2 * w1 + w2) * w2
-    force_2 = fall_2 + links.motor[1] * torque[0] - centrifugal * w1**2
+    drive = jnp.sum(links.motor * torque[None], axis=1) - _friction(links, state.velocity)  # (2,) [N m]
+    force_1 = fall_1 + drive[0] + centrifugal * (2 * w1 + w2) * w2
+    force_2 = fall_2 + drive[1] - centrifugal * w1**2
     m11, m12, m22 = mass_matrix(links, state.angle)
     return jnp.stack([m22 * force_1 - m12 * force_2, m11 * force_2 - m12 * force_1]) / (m11 * m22 - m12**2)
 
 
+def _friction(links: TwoLinks, velocity: jax.Array) -> jax.Array:
+    """(2,) [N m] what damping and dry friction take from the joints."""
+    return links.damping * velocity + links.friction * jnp.arctan(links.friction_slope * velocity)
+
+
 def step(links: TwoLinks, state: State, torque: jax.Array) -> State:
-    """Runge-Kutta steps under a torque (1,) [N m] that is held."""
+    """Runge-Kutta steps under torques (A,) [N m] that are held."""
 
     def derivative(state: State) -> State:
         return State(state.velocity, acceleration(links, state, torque))
@@ -185,7 +211,7 @@ def observation_layout(links: TwoLinks) -> list[Block]:
 
 
 def residual(links: TwoLinks, state: State, torque: jax.Array) -> jax.Array:
-    """(7,): errors of tip and elbow from upright, velocities, torque, each times the root of its weight."""
+    """(6 + A,): errors of tip and elbow from upright, velocities, torque, each times the root of its weight."""
     elbow, tip = joints(links, state.angle)
     upright = _upright(links)
     w_tip, w_elbow, w_velocity, w_torque = links.weights

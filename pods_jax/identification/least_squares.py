@@ -1,0 +1,223 @@
+"""Levenberg-Marquardt for parameters and for the states in which windows begin, with limits for the parameters.
+
+With theta the parameters (p,), x_w the state (n,) in which window w begins, and r_w its errors by the noise, minimise
+
+    sum_w omega_w |r_w(theta, x_w)|^2 / 2 + |(theta - mu) / s|^2 / 2   subject to   lower <= theta <= upper.
+
+The Gauss-Newton matrix is bordered: only theta couples the windows. Each start is eliminated (Schur complement), which
+leaves a quadratic program of p unknowns in a box; the starts follow from its solution.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pods_jax.envs.environment import Environment
+from pods_jax.identification import prediction
+from pods_jax.identification.parameters import Parameters
+from pods_jax.identification.windows import Windows
+from pods_jax.trajopt.box_qp import DenseHessian, solve_box_qp
+
+FIRST, LEAST, MOST = 1e-3, 1e-8, 1e8
+"""The damping to begin with, and its bounds."""
+
+CHANGE = 10.0
+"""Factor by which the damping rises or falls."""
+
+MAX_STEPS, NUM_ROUNDS = 60, 4
+"""Steps of one search, and how often the noise is estimated anew from what a search left over."""
+
+TOLERANCE = 64
+"""A search ends where a step gains less than TOLERANCE * machine epsilon * the cost."""
+
+
+@struct.dataclass
+class Problem:
+    """What is minimised, apart from the noise."""
+
+    windows: Windows
+    lower: jax.Array  # (p,)
+    upper: jax.Array  # (p,)
+    prior_mean: jax.Array  # (p,)
+    prior_weight: jax.Array  # (p,) 1 / s, zero where there is no prior
+    noise_known: jax.Array  # (n,) bool, whether the noise of a component was given
+    free_starts: bool = struct.field(pytree_node=False)  # whether the states in which windows begin are unknown too
+
+
+@struct.dataclass
+class Normal:
+    """Cost, gradient and Gauss-Newton matrix of each window, the parts of the bordered matrix."""
+
+    cost: jax.Array  # (W,)
+    square: jax.Array  # (W, n) sums of squares of the errors of each component, in its own unit
+    g_theta: jax.Array  # (W, p)
+    g_start: jax.Array  # (W, n)
+    theta: jax.Array  # (W, p, p)
+    border: jax.Array  # (W, p, n)
+    start: jax.Array  # (W, n, n)
+
+
+@struct.dataclass
+class Fit:
+    """The minimiser and what is known about it."""
+
+    theta: jax.Array  # (p,)
+    starts: jax.Array  # (W, n)
+    noise: jax.Array  # (n,) standard deviation of each component, in its own unit
+    information: jax.Array  # (p, p) the Gauss-Newton matrix of the data, starts eliminated
+    scores: jax.Array  # (W, p) the gradient of each window, starts eliminated
+    cost: jax.Array  # () sum of squares by the noise, over 2
+    steps: jax.Array  # () how many steps were taken in all
+    converged: jax.Array  # () bool
+
+
+def normal(
+    parameters: Parameters, env: Environment, problem: Problem, theta: jax.Array, starts: jax.Array, noise: jax.Array
+) -> Normal:
+    """The parts of the normal equations at theta (p,), starts (W, n), for a noise (n,)."""
+
+    def of_window(start, window):
+        def scaled(theta, start):
+            return prediction.errors(parameters.environment(env, theta), start, window) / noise[None]
+
+        error = scaled(theta, start)
+        by_theta, by_start = jax.jacfwd(scaled, (0, 1))(theta, start)
+        r, j, k = error.reshape(-1), by_theta.reshape(error.size, -1), by_start.reshape(error.size, -1)
+        if not problem.free_starts:
+            k = jnp.zeros_like(k)
+        square = jnp.sum((error * noise[None]) ** 2, axis=0)
+        return Normal(r @ r / 2, square, j.T @ r, k.T @ r, j.T @ j, j.T @ k, k.T @ k)
+
+    with jax.default_matmul_precision("highest"):
+        return jax.vmap(of_window)(starts, problem.windows)
+
+
+def eliminated(parts: Normal, damping: jax.Array | float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The matrix (p, p) and the gradients (W, p) without the starts, and the solved borders (W, n, p + 1)."""
+    size = parts.start.shape[-1]
+    diagonal = jnp.diagonal(parts.start, axis1=1, axis2=2)  # (W, n)
+    # What has no influence, such as the length of a quaternion, gets a weight that makes the matrix regular.
+    least = jnp.finfo(diagonal.dtype).eps * jnp.maximum(jnp.max(diagonal, axis=1, keepdims=True), 1.0) * size
+    added = damping * diagonal + least
+    matrix = parts.start + added[:, :, None] * jnp.eye(size, dtype=added.dtype)[None]
+    right = jnp.concatenate([jnp.swapaxes(parts.border, 1, 2), parts.g_start[:, :, None]], axis=2)
+    scale = 1 / jnp.sqrt(jnp.diagonal(matrix, axis1=1, axis2=2))
+    with jax.default_matmul_precision("highest"):
+        scaled = scale[:, :, None] * matrix * scale[:, None, :]
+        solved = scale[:, :, None] * jnp.linalg.solve(scaled, scale[:, :, None] * right)
+        matrix = jnp.sum(parts.theta - parts.border @ solved[:, :, :-1], axis=0)
+        scores = parts.g_theta - (parts.border @ solved[:, :, -1:])[:, :, 0]
+    return matrix, scores, solved
+
+
+@struct.dataclass
+class _Search:
+    """How far it has come; `parts` belong to theta, starts and noise unless they are `fresh`."""
+
+    theta: jax.Array
+    starts: jax.Array
+    noise: jax.Array
+    parts: Normal
+    damping: jax.Array
+    fresh: jax.Array  # () bool, the noise is new, so that costs before it are no measure
+    converged: jax.Array  # () bool, of the present round
+    round: jax.Array  # () how often the noise was estimated
+    steps: jax.Array  # () in all
+    steps_in_round: jax.Array
+
+
+def _prior(problem: Problem, theta: jax.Array) -> jax.Array:
+    return problem.prior_weight * (theta - problem.prior_mean)
+
+
+def _cost(problem: Problem, parts: Normal, theta: jax.Array) -> jax.Array:
+    return jnp.sum(parts.cost) + jnp.sum(_prior(problem, theta) ** 2) / 2
+
+
+def change(problem: Problem, found: _Search) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The damped step of the parameters (p,) within their limits, that of the starts (W, n), and what it promises ()."""
+    matrix, scores, solved = eliminated(found.parts, found.damping)
+    weight = problem.prior_weight
+    matrix = matrix + jnp.diag(weight**2)
+    gradient = jnp.sum(scores, axis=0) + weight * _prior(problem, found.theta)
+    diagonal = jnp.diagonal(matrix)
+    sensitive = diagonal > 0
+    scale = jnp.where(sensitive, 1 / jnp.sqrt(jnp.where(sensitive, diagonal, 1.0)), 1.0)
+    scaled = scale[:, None] * matrix * scale[None] + jnp.diag(found.damping + jnp.where(sensitive, 0.0, 1.0))
+    lower, upper = (problem.lower - found.theta) / scale, (problem.upper - found.theta) / scale
+    step = solve_box_qp(DenseHessian(scaled), scale * gradient, lower, upper).x
+    promised = -jnp.sum(scale * gradient * step) - jnp.sum(step * jnp.sum(scaled * step[None], axis=1)) / 2
+    step = scale * step
+    promised += jnp.sum(found.parts.g_start * solved[:, :, -1]) / 2
+    return step, -solved[:, :, -1] - jnp.sum(solved[:, :, :-1] * step[None, None], axis=2), promised
+
+
+def _advance(problem: Problem, parts_at: Callable[..., Normal], found: _Search) -> _Search:
+    """One step, taken if it lowers the cost; at the end of a round the noise is estimated anew."""
+    step, move, promised = change(problem, found)
+    moves = jnp.where(found.fresh, 0.0, 1.0).astype(step.dtype)
+    theta = jnp.clip(found.theta + moves * step, problem.lower, problem.upper)
+    starts = found.starts + moves * move
+    parts = parts_at(theta, starts, found.noise)
+    before, after = _cost(problem, found.parts, found.theta), _cost(problem, parts, theta)
+    better = (after < before) | found.fresh
+    tolerance = TOLERANCE * jnp.finfo(before.dtype).eps * jnp.maximum(before, 1.0)
+    done = (better & (before - after < tolerance)) | (~better & (promised < tolerance)) | (found.damping >= MOST)
+    done = (done | (found.steps_in_round >= MAX_STEPS)) & ~found.fresh
+    kept = jax.tree.map(
+        lambda new, old: jnp.where(better, new, old), (theta, starts, parts), (found.theta, found.starts, found.parts)
+    )
+    damping = jnp.clip(found.damping * jnp.where(better, 1 / CHANGE, CHANGE), LEAST, MOST).astype(step.dtype)
+    return _Search(
+        theta=kept[0],
+        starts=kept[1],
+        noise=jnp.where(done, left_over(problem, kept[2], found.noise), found.noise),
+        parts=kept[2],
+        damping=jnp.where(found.fresh | done, jnp.asarray(FIRST, step.dtype), damping),
+        fresh=done,
+        converged=jnp.where(done, found.steps_in_round < MAX_STEPS, found.converged),
+        round=found.round + done,
+        steps=found.steps + 1,
+        steps_in_round=jnp.where(done, 0, found.steps_in_round + 1),
+    )
+
+
+def left_over(problem: Problem, parts: Normal, noise: jax.Array) -> jax.Array:
+    """(n,) the noise that the errors show, for the components whose noise was not given."""
+    count = jnp.sum(problem.windows.known, axis=(0, 1))  # (n,)
+    unknowns = parts.g_theta.shape[1] + jnp.sum(jnp.diagonal(parts.start, axis1=1, axis2=2) > 0)
+    share = jnp.maximum(1 - unknowns / jnp.maximum(jnp.sum(count), 1.0), 0.1)
+    found = jnp.sqrt(jnp.sum(parts.square, axis=0) / jnp.maximum(count * share, 1.0))
+    # Never quite zero, or one component would outweigh all others.
+    found = jnp.maximum(found, 1e-6 * jnp.max(noise))
+    return jnp.where(problem.noise_known | (count == 0), noise, found)
+
+
+@partial(jax.jit, static_argnums=0)
+def fit(parameters: Parameters, env: Environment, problem: Problem, theta: jax.Array, noise: jax.Array) -> Fit:
+    """The parameters that fit best, from theta (p,) and a first guess of the noise (n,), which is estimated too."""
+    parts_at = partial(normal, parameters, env, problem)
+    starts = problem.windows.start
+    shapes = jax.eval_shape(parts_at, theta, starts, noise)
+    first = _Search(
+        theta=theta,
+        starts=starts,
+        noise=noise,
+        parts=jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes),
+        damping=jnp.asarray(FIRST, theta.dtype),
+        fresh=jnp.asarray(True),
+        converged=jnp.asarray(False),
+        round=jnp.asarray(0),
+        steps=jnp.asarray(0),
+        steps_in_round=jnp.asarray(0),
+    )
+    # The last pass of the loop is the evaluation with the last noise.
+    found = jax.lax.while_loop(
+        lambda found: (found.round < NUM_ROUNDS) | found.fresh, partial(_advance, problem, parts_at), first
+    )
+    information, scores, _ = eliminated(found.parts, 0.0)
+    cost = _cost(problem, found.parts, found.theta)
+    return Fit(found.theta, found.starts, found.noise, information, scores, cost, found.steps, found.converged)

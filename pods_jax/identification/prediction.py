@@ -1,0 +1,29 @@
+"""What an environment predicts for the samples of a window, and how far off that is."""
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from pods_jax.envs.environment import Environment
+from pods_jax.identification.windows import ORDER, Windows
+
+
+def predict(env: Environment, start: jax.Array, window: Windows) -> jax.Array:
+    """(K, n) the flattened states at the samples of one window (leaves without W), from the state `start` (n,)."""
+    template = jax.eval_shape(env.reset, jax.random.key(0))
+    unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template))[1]
+    first = env.completed(unravel(start))
+
+    def advance(state, action):
+        after = env.functions.step(env.parameters, state, action)
+        return after, ravel_pytree(after)[0]
+
+    visited = jax.lax.scan(advance, first, window.action)[1]
+    states = jnp.concatenate([ravel_pytree(first)[0][None], visited])  # (N + 1, n)
+    near = states[window.step[:, None] + jnp.arange(ORDER)[None]]  # (K, ORDER, n)
+    return jnp.sum(window.weight[:, :, None] * near, axis=1)
+
+
+def errors(env: Environment, start: jax.Array, window: Windows) -> jax.Array:
+    """(K, n) predicted minus measured, zero where nothing was measured."""
+    return window.known * (predict(env, start, window) - window.measured)
