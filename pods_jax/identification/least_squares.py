@@ -5,10 +5,13 @@ With theta the parameters (p,), x_w the state (n,) in which window w begins, and
     sum_w omega_w |r_w(theta, x_w)|^2 / 2 + |(theta - mu) / s|^2 / 2   subject to   lower <= theta <= upper.
 
 The Gauss-Newton matrix is bordered: only theta couples the windows. Each start is eliminated (Schur complement), which
-leaves a quadratic program of p unknowns in a box; the starts follow from its solution.
+leaves a quadratic program of p unknowns in a box; the starts follow from its solution. Where friction holds a joint, the
+errors of a window change suddenly with its start; so each window has damping of its own, and keeps its start where the
+new one is worse for the new parameters.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -27,11 +30,12 @@ FIRST, LEAST, MOST = 1e-3, 1e-8, 1e8
 CHANGE = 10.0
 """Factor by which the damping rises or falls."""
 
-MAX_STEPS, NUM_ROUNDS = 60, 4
+MAX_STEPS, NUM_ROUNDS = 30, 4
 """Steps of one search, and how often the noise is estimated anew from what a search left over."""
 
-TOLERANCE = 64
-"""A search ends where a step gains less than TOLERANCE * machine epsilon * the cost."""
+ROUGH, FINE, LEAST_GAIN = 1e-3, 1e-5, 1e-4
+"""A search ends where a step gains less than FINE times the cost, or ROUGH times while the noise is not final, or less
+than LEAST_GAIN, which moves no parameter by more than 0.014 of its standard deviation."""
 
 
 @struct.dataclass
@@ -95,13 +99,28 @@ def normal(
         return jax.vmap(of_window)(starts, problem.windows)
 
 
-def eliminated(parts: Normal, damping: jax.Array | float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The matrix (p, p) and the gradients (W, p) without the starts, and the solved borders (W, n, p + 1)."""
+def costs(
+    parameters: Parameters, env: Environment, problem: Problem, theta: jax.Array, starts: jax.Array, noise: jax.Array
+) -> jax.Array:
+    """(W,) the cost of each window."""
+    env = parameters.environment(env, theta)
+
+    def of_window(start, window):
+        return jnp.sum((prediction.errors(env, start, window) / noise[None]) ** 2) / 2
+
+    return jax.vmap(of_window)(starts, problem.windows)
+
+
+def eliminated(parts: Normal, damping: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The matrix (p, p) and the gradients (W, p) without the starts, and the solved borders (W, n, p + 1).
+
+    damping: (W,) of the starts, relative to the diagonal.
+    """
     size = parts.start.shape[-1]
     diagonal = jnp.diagonal(parts.start, axis1=1, axis2=2)  # (W, n)
     # What has no influence, such as the length of a quaternion, gets a weight that makes the matrix regular.
     least = jnp.finfo(diagonal.dtype).eps * jnp.maximum(jnp.max(diagonal, axis=1, keepdims=True), 1.0) * size
-    added = damping * diagonal + least
+    added = damping[:, None] * diagonal + least
     matrix = parts.start + added[:, :, None] * jnp.eye(size, dtype=added.dtype)[None]
     right = jnp.concatenate([jnp.swapaxes(parts.border, 1, 2), parts.g_start[:, :, None]], axis=2)
     scale = 1 / jnp.sqrt(jnp.diagonal(matrix, axis1=1, axis2=2))
@@ -121,7 +140,8 @@ class _Search:
     starts: jax.Array
     noise: jax.Array
     parts: Normal
-    damping: jax.Array
+    damping: jax.Array  # () of the parameters
+    start_damping: jax.Array  # (W,) of the starts
     fresh: jax.Array  # () bool, the noise is new, so that costs before it are no measure
     converged: jax.Array  # () bool, of the present round
     round: jax.Array  # () how often the noise was estimated
@@ -139,7 +159,7 @@ def _cost(problem: Problem, parts: Normal, theta: jax.Array) -> jax.Array:
 
 def change(problem: Problem, found: _Search) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The damped step of the parameters (p,) within their limits, that of the starts (W, n), and what it promises ()."""
-    matrix, scores, solved = eliminated(found.parts, found.damping)
+    matrix, scores, solved = eliminated(found.parts, found.start_damping)
     weight = problem.prior_weight
     matrix = matrix + jnp.diag(weight**2)
     gradient = jnp.sum(scores, axis=0) + weight * _prior(problem, found.theta)
@@ -155,34 +175,52 @@ def change(problem: Problem, found: _Search) -> tuple[jax.Array, jax.Array, jax.
     return step, -solved[:, :, -1] - jnp.sum(solved[:, :, :-1] * step[None, None], axis=2), promised
 
 
-def _advance(problem: Problem, parts_at: Callable[..., Normal], found: _Search) -> _Search:
+@dataclass(frozen=True)
+class _Model:
+    """What the search asks of the environment, of all windows at theta (p,), starts (W, n), noise (n,)."""
+
+    parts: Callable[[jax.Array, jax.Array, jax.Array], Normal]
+    cost: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (W,)
+
+
+def _advance(problem: Problem, model: _Model, found: _Search) -> _Search:
     """One step, taken if it lowers the cost; at the end of a round the noise is estimated anew."""
     step, move, promised = change(problem, found)
     moves = jnp.where(found.fresh, 0.0, 1.0).astype(step.dtype)
     theta = jnp.clip(found.theta + moves * step, problem.lower, problem.upper)
-    starts = found.starts + moves * move
-    parts = parts_at(theta, starts, found.noise)
+    moved = found.starts + moves * move
+    improved = model.cost(theta, moved, found.noise) <= model.cost(theta, found.starts, found.noise)
+    starts = jnp.where(improved[:, None], moved, found.starts)
+    parts = model.parts(theta, starts, found.noise)
     before, after = _cost(problem, found.parts, found.theta), _cost(problem, parts, theta)
     better = (after < before) | found.fresh
-    tolerance = TOLERANCE * jnp.finfo(before.dtype).eps * jnp.maximum(before, 1.0)
+    share = jnp.where(found.round < NUM_ROUNDS - 1, ROUGH, FINE).astype(step.dtype)
+    tolerance = jnp.maximum(LEAST_GAIN, share * before)
     done = (better & (before - after < tolerance)) | (~better & (promised < tolerance)) | (found.damping >= MOST)
     done = (done | (found.steps_in_round >= MAX_STEPS)) & ~found.fresh
     kept = jax.tree.map(
         lambda new, old: jnp.where(better, new, old), (theta, starts, parts), (found.theta, found.starts, found.parts)
     )
-    damping = jnp.clip(found.damping * jnp.where(better, 1 / CHANGE, CHANGE), LEAST, MOST).astype(step.dtype)
+    restart = found.fresh | done
     return _Search(
         theta=kept[0],
         starts=kept[1],
         noise=jnp.where(done, left_over(problem, kept[2], found.noise), found.noise),
         parts=kept[2],
-        damping=jnp.where(found.fresh | done, jnp.asarray(FIRST, step.dtype), damping),
+        damping=_adapted(found.damping, better, restart),
+        start_damping=_adapted(found.start_damping, improved, restart),
         fresh=done,
         converged=jnp.where(done, found.steps_in_round < MAX_STEPS, found.converged),
         round=found.round + done,
         steps=found.steps + 1,
         steps_in_round=jnp.where(done, 0, found.steps_in_round + 1),
     )
+
+
+def _adapted(damping: jax.Array, good: jax.Array, restart: jax.Array) -> jax.Array:
+    """The next damping, after steps that were good or not; the first one again for new noise."""
+    changed = jnp.clip(damping * jnp.where(good, 1 / CHANGE, CHANGE), LEAST, MOST)
+    return jnp.where(restart, FIRST, changed).astype(damping.dtype)
 
 
 def left_over(problem: Problem, parts: Normal, noise: jax.Array) -> jax.Array:
@@ -199,15 +237,16 @@ def left_over(problem: Problem, parts: Normal, noise: jax.Array) -> jax.Array:
 @partial(jax.jit, static_argnums=0)
 def fit(parameters: Parameters, env: Environment, problem: Problem, theta: jax.Array, noise: jax.Array) -> Fit:
     """The parameters that fit best, from theta (p,) and a first guess of the noise (n,), which is estimated too."""
-    parts_at = partial(normal, parameters, env, problem)
+    model = _Model(partial(normal, parameters, env, problem), partial(costs, parameters, env, problem))
     starts = problem.windows.start
-    shapes = jax.eval_shape(parts_at, theta, starts, noise)
+    shapes = jax.eval_shape(model.parts, theta, starts, noise)
     first = _Search(
         theta=theta,
         starts=starts,
         noise=noise,
         parts=jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes),
         damping=jnp.asarray(FIRST, theta.dtype),
+        start_damping=jnp.full(starts.shape[0], FIRST, theta.dtype),
         fresh=jnp.asarray(True),
         converged=jnp.asarray(False),
         round=jnp.asarray(0),
@@ -216,8 +255,8 @@ def fit(parameters: Parameters, env: Environment, problem: Problem, theta: jax.A
     )
     # The last pass of the loop is the evaluation with the last noise.
     found = jax.lax.while_loop(
-        lambda found: (found.round < NUM_ROUNDS) | found.fresh, partial(_advance, problem, parts_at), first
+        lambda found: (found.round < NUM_ROUNDS) | found.fresh, partial(_advance, problem, model), first
     )
-    information, scores, _ = eliminated(found.parts, 0.0)
+    information, scores, _ = eliminated(found.parts, jnp.zeros_like(found.start_damping))
     cost = _cost(problem, found.parts, found.theta)
     return Fit(found.theta, found.starts, found.noise, information, scores, cost, found.steps, found.converged)
