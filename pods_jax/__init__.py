@@ -11,9 +11,10 @@ libraries, policy files and pictures are imported when they are asked for: `pods
 
 from typing import TYPE_CHECKING, Any
 
-from pods_jax import algorithms, devices, envs, sim, trajopt
+from pods_jax import algorithms, devices, envs, identification, sim, trajopt
 from pods_jax.checks import InputError
 from pods_jax.evaluation import evaluate
+from pods_jax.identification import Identification, identify
 from pods_jax.improvement import Improvement, improve, improve_batch, optimize
 from pods_jax.rollouts import replay, rollout
 from pods_jax.training import Report, train
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Identification",
     "Improvement",
     "InputError",
     "Report",
@@ -36,6 +38,8 @@ __all__ = [
     "envs",
     "evaluate",
     "export",
+    "identification",
+    "identify",
     "improve",
     "improve_batch",
     "optimize",

@@ -23,7 +23,7 @@ FLOORS = (
     ("envs",),
     ("rollouts",),
     ("improvement", "policies", "visual"),
-    ("algorithms", "compat", "export"),
+    ("algorithms", "compat", "export", "identification"),
     ("training", "evaluation"),
     ("runs",),
     ("diagnostics", "reproduction", "benchmarks"),

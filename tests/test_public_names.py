@@ -12,9 +12,9 @@ import pods_jax
 from pods_jax import compat, export, viewer
 
 ROOT = pathlib.Path(__file__).parents[1]
-PARTS = ("algorithms", "compat", "devices", "envs", "export", "sim", "trajopt", "viewer", "visual")
-VERBS = ("evaluate", "improve", "improve_batch", "optimize", "replay", "rollout", "train")
-TYPES = ("Improvement", "InputError", "Report", "Trajectory")
+PARTS = ("algorithms", "compat", "devices", "envs", "export", "identification", "sim", "trajopt", "viewer", "visual")
+VERBS = ("evaluate", "identify", "improve", "improve_batch", "optimize", "replay", "rollout", "train")
+TYPES = ("Identification", "Improvement", "InputError", "Report", "Trajectory")
 HEAVY = ("brax", "mujoco", "gymnasium", "matplotlib", "onnx", "orbax")
 
 

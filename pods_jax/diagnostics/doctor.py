@@ -21,7 +21,15 @@ from pods_jax.storage import manifest
 PROBE = ((jnp.float32, 40_000), (jnp.float64, 20_001))
 """Types and numbers of rows at which jax 0.10.2 computes wrong numbers on the CPU (jax#39103)."""
 
-ORDERS = {"cartpole": 1, "acrobot": 4, "pendubot": 4, "quadrotor": 1, "quadrotor_payload": 1, "hopper_slip": 1}
+ORDERS = {
+    "cartpole": 1,
+    "acrobot": 4,
+    "pendubot": 4,
+    "double_pendulum": 4,
+    "quadrotor": 1,
+    "quadrotor_payload": 1,
+    "hopper_slip": 1,
+}
 """By what power of the time step motions converge, where not by 2, as BDF2: semi-implicit Euler, Runge-Kutta."""
 
 RUNGE_KUTTA_COARSEST = 2

@@ -2,8 +2,8 @@
 
 from pods_jax.identification.accuracy import prediction_error
 from pods_jax.identification.csv_files import read_recording, write_recording
-from pods_jax.identification.identify import identify
-from pods_jax.identification.parameters import replaced
+from pods_jax.identification.estimation import identify
+from pods_jax.identification.parameters import replaced, values
 from pods_jax.identification.recording import Recording, differentiated, make_recording
 from pods_jax.identification.result import Identification
 
@@ -16,5 +16,6 @@ __all__ = [
     "prediction_error",
     "read_recording",
     "replaced",
+    "values",
     "write_recording",
 ]

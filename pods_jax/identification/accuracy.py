@@ -21,14 +21,16 @@ def prediction_error(
 ) -> dict[str, float]:
     """The root mean square error of each measured component of the state, up to `duration` [s] after each start.
 
-    Each window begins in the measured state: at every sample, or every `stride` [s]. Components that were not measured
-    begin in what their positions say, or at rest. Raises InputError as `identify`.
+    Each window begins in the measured state: at every sample, or every `stride` [s]. Components that were not
+    measured begin in what their positions say, or at rest. Raises InputError as `identify`.
     """
     duration = checks.number("duration", duration, above=0.0)
     squares: dict[str, list[float]] = {}
     for each in recordings:
         if each.duration < duration:
-            raise InputError(f"{each.name} lasts {each.duration:.4g} s: must be at least {duration:g} s, as predicted")
+            raise InputError(
+                f"{each.name} lasts {each.duration:.4g} s: must be at least {duration:g} s, as predicted"
+            )
         for name, (total, count) in _squares(env, recording.check(each, env), duration, stride).items():
             found = squares.setdefault(name, [0.0, 0.0])
             found[0], found[1] = found[0] + total, found[1] + count

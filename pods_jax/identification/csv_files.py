@@ -62,7 +62,8 @@ def read_recording(path: str | pathlib.Path, env: Environment, columns: Mapping[
     missing = [name for name in wanted[: 1 + env.action_size] if name not in found]
     if missing:
         raise InputError(
-            f"{path} has no column {missing[0]}: must have time, {', '.join(wanted[1 : 1 + env.action_size])} and some "
+            f"{path} has no column {missing[0]}: must have time, {', '.join(wanted[1 : 1 + env.action_size])} and "
+            f"some "
             f"of {', '.join(components(env))}; it has {', '.join(table.names)}"
         )
     measured = {name: values for name, values in found.items() if name in components(env)}

@@ -4,10 +4,10 @@ With theta the parameters (p,), x_w the state (n,) in which window w begins, and
 
     sum_w omega_w |r_w(theta, x_w)|^2 / 2 + |(theta - mu) / s|^2 / 2   subject to   lower <= theta <= upper.
 
-The Gauss-Newton matrix is bordered: only theta couples the windows. Each start is eliminated (Schur complement), which
-leaves a quadratic program of p unknowns in a box; the starts follow from its solution. Where friction holds a joint, the
-errors of a window change suddenly with its start; so each window has damping of its own, and keeps its start where the
-new one is worse for the new parameters.
+The Gauss-Newton matrix is bordered: only theta couples the windows. Each start is eliminated (Schur complement),
+which leaves a quadratic program of p unknowns in a box; the starts follow from its solution. Where friction holds a
+joint, the errors of a window change suddenly with its start; so each window has damping of its own, and keeps its
+start where the new one is worse for the new parameters.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,8 @@ MAX_STEPS, NUM_ROUNDS = 30, 4
 """Steps of one search, and how often the noise is estimated anew from what a search left over."""
 
 ROUGH, FINE, LEAST_GAIN = 1e-3, 1e-5, 1e-4
-"""A search ends where a step gains less than FINE times the cost, or ROUGH times while the noise is not final, or less
-than LEAST_GAIN, which moves no parameter by more than 0.014 of its standard deviation."""
+"""A search ends where a step gains less than FINE times the cost, or ROUGH times while the noise is not final, or
+less than LEAST_GAIN, which moves no parameter by more than 0.014 of its standard deviation."""
 
 
 @struct.dataclass
@@ -158,7 +158,9 @@ def _cost(problem: Problem, parts: Normal, theta: jax.Array) -> jax.Array:
 
 
 def change(problem: Problem, found: _Search) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The damped step of the parameters (p,) within their limits, that of the starts (W, n), and what it promises ()."""
+    """The damped step of the parameters (p,) within their limits, that of the starts (W, n), and what it promises
+    ().
+    """
     matrix, scores, solved = eliminated(found.parts, found.start_damping)
     weight = problem.prior_weight
     matrix = matrix + jnp.diag(weight**2)

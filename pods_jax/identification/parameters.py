@@ -1,8 +1,10 @@
-"""Physical parameters of an environment by name: which numbers of `env.parameters` they are, and others in their place.
+"""Physical parameters of an environment by name: which numbers of `env.parameters` they are, and others in their
+place.
 
-A name is that of an array in `env.parameters`, as short as it is unique: "gravity", "rotor.mass", "springs.stiffness".
-Of an array with several numbers, "mass" stands for each of them, "mass[0]" for one, and "mass[:]" for one value that
-all of them share. What cannot be said so is a function of named values that returns an environment.
+A name is that of an array in `env.parameters`, as short as it is unique: "gravity", "rotor.mass",
+"springs.stiffness". Of an array with several numbers, "mass" stands for each of them, "mass[0]" for one, and
+"mass[:]" for one value that all of them share. What cannot be said so is a function of named values that returns an
+environment.
 """
 
 import difflib
@@ -19,7 +21,14 @@ from pods_jax import checks, envs
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 
-UNITS = {"rest_length": "m", "mass": "kg", "stiffness": "N/m", "drag": "N s/m", "gravity": "m/s^2", "damping": "N s/m"}
+UNITS = {
+    "rest_length": "m",
+    "mass": "kg",
+    "stiffness": "N/m",
+    "drag": "N s/m",
+    "gravity": "m/s^2",
+    "damping": "N s/m",
+}
 """Of the arrays of spring networks, whose settings are called otherwise."""
 
 POSITIVE = ("mass", "length", "rest_length", "stiffness", "inertia", "arm", "centre")
@@ -47,7 +56,9 @@ class Parameters:
     build: Build | None = None
 
     def environment(self, env: Environment | None, values: jax.Array) -> Environment:
-        """The environment with these values (p,), traced ones as well; env: the one to change, if nothing is built."""
+        """The environment with these values (p,), traced ones as well; env: the one to change, if nothing is
+        built.
+        """
         if self.build is not None:
             return self.build(**dict(zip(self.names, values, strict=True)))
         assert env is not None
@@ -99,6 +110,12 @@ def replaced(env: Environment, values: Mapping[str, Any]) -> Environment:
     return env
 
 
+def values(env: Environment, names: Sequence[str]) -> dict[str, float]:
+    """What an environment has for named parameters, each number by its own name. Raises InputError as `find`."""
+    found = find(env, names)
+    return dict(zip(found.names, found.values(env).tolist(), strict=True))
+
+
 def unit_of(env: Environment, name: str) -> str:
     """The unit of a parameter, from the setting of that name; "" where nobody said."""
     setting = _setting(env, name)
@@ -108,7 +125,9 @@ def unit_of(env: Environment, name: str) -> str:
 def bounds_of(env: Environment, name: str) -> tuple[float, float]:
     """What physics allows for a parameter: the range of the setting of that name, or what its last word says."""
     setting, word = _setting(env, name), _last_word(name)
-    lowest = next((b for b in (getattr(setting, "above", None), getattr(setting, "at_least", None)) if b is not None), None)
+    lowest = next(
+        (b for b in (getattr(setting, "above", None), getattr(setting, "at_least", None)) if b is not None), None
+    )
     highest = getattr(setting, "at_most", None)
     if lowest is None and word in (*POSITIVE, *NOT_NEGATIVE):
         lowest = 0.0
@@ -118,7 +137,10 @@ def bounds_of(env: Environment, name: str) -> tuple[float, float]:
 def _arrays(env: Environment) -> dict[str, tuple[int, np.ndarray]]:
     """The arrays of real numbers in the parameters of an environment, by their whole paths."""
     leaves = jax.tree_util.tree_leaves_with_path(env.parameters)
-    named = {jax.tree_util.keystr(path).lstrip("."): (i, np.asarray(leaf)) for i, (path, leaf) in enumerate(leaves)}
+    named = {
+        jax.tree_util.keystr(path, simple=True, separator="."): (i, np.asarray(leaf))
+        for i, (path, leaf) in enumerate(leaves)
+    }
     if not named:
         raise InputError(
             f"{env.name} keeps no parameters: give a function of named values that returns an environment in place "
@@ -145,7 +167,9 @@ def _places(name: str, known: Mapping[str, tuple[int, np.ndarray]]) -> list[Plac
         return [Place(f"{path}{_index_text(i)}", leaf, i) for i in np.ndindex(array.shape)]
     if index.strip() == ":":
         if np.ptp(array) > 0:
-            raise InputError("parameters", name, f"must be equal numbers to share one value, they are {array.tolist()}")
+            raise InputError(
+                "parameters", name, f"must be equal numbers to share one value, they are {array.tolist()}"
+            )
         return [Place(name, leaf, None)]
     numbers = tuple(int(number) for number in index.split(",")) if ":" not in index else ()
     if len(numbers) != array.ndim or any(not 0 <= n < size for n, size in zip(numbers, array.shape, strict=False)):

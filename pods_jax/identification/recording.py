@@ -17,8 +17,8 @@ MAX_OVER_LIMIT = 1.05
 """Recorded actions may exceed the limits of the environment by this factor, which noise of sensors does."""
 
 MAX_RATE_RATIO, MIN_SPAN = 20.0, 0.05
-"""The integral of a velocity may span so many times what its position spans, or the other way round, before it is taken
-for one in other units: a factor of 57 is degrees, one of 1000 millimetres or milliseconds. Where neither spans
+"""The integral of a velocity may span so many times what its position spans, or the other way round, before it is
+taken for one in other units: a factor of 57 is degrees, one of 1000 millimetres or milliseconds. Where neither spans
 MIN_SPAN, there is nothing but noise to compare."""
 
 MAX_COARSENESS = 50.0
@@ -47,9 +47,9 @@ def make_recording(time: Any, action: Any, measured: Mapping[str, Any], name: st
     """A Recording of K samples.
 
     time: (K,) [s], rising, not necessarily evenly. action: (K, A) in action units. measured: what is known of the
-    state, by the names of its arrays: {"angle": (K, 2), "velocity[0]": (K,)}, in the units of the state; what was not
-    measured is left out. Raises InputError that names the column and the sample for NaN, times that do not rise, other
-    lengths, or fewer than three samples.
+    state, by the names of its arrays: {"angle": (K, 2), "velocity[0]": (K,)}, in the units of the state; what was
+    not measured is left out. Raises InputError that names the column and the sample for NaN, times that do not rise,
+    other lengths, or fewer than three samples.
     """
     times = _numbers(f"{name}: time", time, 1)
     if len(times) < MIN_SAMPLES:
@@ -58,7 +58,8 @@ def make_recording(time: Any, action: Any, measured: Mapping[str, Any], name: st
     if wrong.size:
         k = int(wrong[0]) + 1
         raise InputError(
-            f"{name}: time does not rise at sample {k}, {times[k]!r} after {times[k - 1]!r} ({wrong.size} such places): "
+            f"{name}: time does not rise at sample {k}, {times[k]!r} after {times[k - 1]!r} ({wrong.size} such "
+            f"places): "
             "leave out samples that repeat a time, and sort the others"
         )
     columns: dict[str, np.ndarray] = {}
@@ -82,14 +83,17 @@ def components(env: Environment) -> tuple[str, ...]:
     """The names of the numbers in a flattened state (`ravel_pytree`), such as "angle[0]", in its order."""
     state = jax.eval_shape(env.reset, jax.random.key(0))
     return tuple(
-        f"{jax.tree_util.keystr(path).lstrip('.')}" + (f"[{', '.join(map(str, index))}]" if index else "")
+        (jax.tree_util.keystr(path, simple=True, separator=".") or "state")
+        + (f"[{', '.join(map(str, index))}]" if index else "")
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
         for index in np.ndindex(leaf.shape)
     )
 
 
 def check(recording: Recording, env: Environment) -> Recording:
-    """The recording; raises InputError where it cannot be of this environment: columns, actions, units by magnitude."""
+    """The recording; raises InputError where it cannot be of this environment: columns, actions, units by
+    magnitude.
+    """
     known = components(env)
     for column in recording.measured:
         if column not in known:
@@ -165,18 +169,21 @@ def _check_rate(recording: Recording, rate: str, position: str) -> None:
     if max(span, travelled) < MIN_SPAN or 1 / MAX_RATE_RATIO < travelled / max(span, 1e-30) < MAX_RATE_RATIO:
         return
     raise InputError(
-        f"{recording.name}: {rate} adds up to a path of {travelled:.3g} while {position} spans {span:.3g}: must be its "
+        f"{recording.name}: {rate} adds up to a path of {travelled:.3g} while {position} spans {span:.3g}: must be "
+        f"its "
         "time derivative in SI units (radians, metres, seconds); look at the units of both and of time"
     )
 
 
 def _numbers(name: str, values: Any, dimensions: int | None) -> np.ndarray:
-    """The values as an array of finite numbers of that many dimensions; raises InputError naming the first that is not."""
+    """The values as an array of finite numbers of that many dimensions; raises InputError naming the first that is
+    not.
+    """
     try:
         array = np.asarray(values, float)
     except (TypeError, ValueError) as error:
         raise InputError(name, values, "must be numbers", found="is not numeric") from error
-    if dimensions is not None and array.ndim != dimensions or array.ndim == 0:
+    if (dimensions is not None and array.ndim != dimensions) or array.ndim == 0:
         raise InputError(f"{name} has shape {array.shape}: must have {dimensions} dimension(s), samples first")
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from pods_jax.envs.environment import Environment
 from pods_jax.identification import least_squares, prediction, recording
-from pods_jax.identification.uncertainty import MAX_RELATIVE, Direction
+from pods_jax.identification.uncertainty import Direction
+from pods_jax.identification.windows import Windows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MAX_DEVIATION = 10.0
+"""A parameter whose standard deviation is more than so many times its value is not identified at all."""
 
 NORMAL_95 = 1.959964
 """Standard deviations on either side that hold 95 % of a normal distribution."""
@@ -73,9 +77,9 @@ class Identification:
 
     @property
     def is_identified(self) -> np.ndarray:
-        """(p,) bool, whether the standard deviation of a parameter is below half of its value, or of its start."""
+        """(p,) bool, whether anything is known of a parameter: its deviation is no multiple of its value or start."""
         size = np.maximum(np.abs(self.estimate), [abs(each.start) for each in self.parameters])
-        return self.standard_deviation <= MAX_RELATIVE * np.maximum(size, 1e-12)
+        return self.standard_deviation <= MAX_DEVIATION * np.maximum(size, 1e-12)
 
     @property
     def converged(self) -> bool:
@@ -104,7 +108,9 @@ class Identification:
             at = " (at its bound)" if value in (each.lower, each.upper) else ""
             rows.append((each.name, f"{value:.5g}{at}", interval, each.unit, f"{each.start:.5g}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
         whose = f"{self.num_held_out} held-out recordings" if self.num_held_out else "the same recordings"
         lines += ["", f"Error of predictions up to {self.ahead:g} s ahead, root mean square on {whose}:"]
         lines += [
@@ -115,17 +121,39 @@ class Identification:
             lines += ["", "The recordings do not tell these changes of parameters, by so many per cent, from none:"]
             lines += [f"  {direction}" for direction in self.left_open]
         if not self.converged:
-            lines += ["", "The search has not converged: take a shorter window, or values to begin with that are closer."]
+            lines += [
+                "",
+                "The search has not converged: take a shorter window, or values to begin with that are closer.",
+            ]
         return "\n".join(lines)
+
+    def record(self) -> dict[str, Any]:
+        """All of it as numbers and text, for JSON."""
+        return {
+            "estimate": self.values,
+            "unit": {each.name: each.unit for each in self.parameters},
+            "standard_deviation": dict(zip(self.names, self.standard_deviation.tolist(), strict=True)),
+            "confidence": dict(zip(self.names, self.confidence.tolist(), strict=True)),
+            "identified": dict(zip(self.names, self.is_identified.tolist(), strict=True)),
+            "covariance": self.covariance.tolist(),
+            "left_open": [dict(direction.shares) for direction in self.left_open],
+            "ranges": self.ranges(),
+            "noise": dict(self.noise),
+            "ahead": self.ahead,
+            "num_held_out": self.num_held_out,
+            "prediction_error": dict(self.prediction_error),
+            "prediction_error_before": dict(self.prediction_error_before),
+            "converged": self.converged,
+        }
 
     def figure(self) -> "Figure":
         """The intervals of the parameters, the correlations between them, and the residuals by their noise."""
-        from pods_jax.visual import figures
+        from pods_jax.visual import identified
 
         deviation = self.standard_deviation
         with np.errstate(divide="ignore", invalid="ignore"):
             correlation = self.covariance / deviation[:, None] / deviation[None]
-        return figures.identification(
+        return identified.identification(
             self.names,
             self.estimate,
             self.confidence,
@@ -136,6 +164,6 @@ class Identification:
 
 
 @jax.jit
-def _errors(env: Environment, starts: jax.Array, windows: "object") -> jax.Array:
+def _errors(env: Environment, starts: jax.Array, windows: Windows) -> jax.Array:
     """(W, K, n) predicted minus measured."""
     return jax.vmap(lambda start, window: prediction.errors(env, start, window))(starts, windows)

@@ -45,7 +45,9 @@ def covariance(information: np.ndarray, scores: np.ndarray | None, scale: np.nda
     return spread + inverse - seen
 
 
-def directions(names: tuple[str, ...], information: np.ndarray, scale: np.ndarray) -> tuple[list[Direction], list[Direction]]:
+def directions(
+    names: tuple[str, ...], information: np.ndarray, scale: np.ndarray
+) -> tuple[list[Direction], list[Direction]]:
     """The combinations that are known, from the best on, and those that are left open, in few parameters each."""
     values, vectors = np.linalg.eigh(scale[:, None] * information * scale[None])
     uncertainty = 1 / np.sqrt(np.maximum(values, LOST**-2))
@@ -61,7 +63,7 @@ def _few(basis: np.ndarray) -> np.ndarray:
     basis = np.array(basis)
     for row in range(len(basis)):
         rest = np.abs(basis[row:])
-        best, pivot = np.unravel_index(np.argmax(rest), rest.shape)
+        best, pivot = map(int, np.unravel_index(np.argmax(rest), rest.shape))
         basis[[row, row + best]] = basis[[row + best, row]]
         basis[row] /= basis[row, pivot]
         for other in range(len(basis)):

@@ -1,8 +1,8 @@
 """Recordings cut into windows of equal duration, on the time grid of the environment.
 
-The environment steps by its own time step h, samples come when they come. The action of a step is the mean, over that
-step, of the recorded action, which holds from sample to sample; what is predicted for a sample is interpolated between
-the steps around it, by a cubic through four of them (exact where samples and steps coincide).
+The environment steps by its own time step h, samples come when they come. The action of a step is the mean, over
+that step, of the recorded action, which holds from sample to sample; what is predicted for a sample is interpolated
+between the steps around it, by a cubic through four of them (exact where samples and steps coincide).
 """
 
 from collections.abc import Sequence

@@ -23,6 +23,7 @@ SIZES = {
     "cartpole": (5, 1),
     "acrobot": (6, 1),
     "pendubot": (6, 1),
+    "double_pendulum": (6, 2),
     "quadrotor": (18, 4),
     "quadrotor_payload": (24, 4),
     "hopper_slip": (9, 2),

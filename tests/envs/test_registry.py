@@ -28,6 +28,7 @@ def test_the_environments_and_their_tasks():
         "cartpole",
         "acrobot",
         "pendubot",
+        "double_pendulum",
         "quadrotor",
         "quadrotor_payload",
         "hopper_slip",

@@ -28,7 +28,7 @@ def goal_of(env):
     """The state in which the task is done, and the action that holds it."""
     upright = jnp.asarray([1.0, 0.0, 0.0, 0.0])
     still = jnp.zeros(env.action_size)
-    if env.name in ("acrobot", "pendubot"):
+    if env.name in ("acrobot", "pendubot", "double_pendulum"):
         return state_at(env, angle=np.array([np.pi, 0.0])), still
     if env.name == "quadrotor":
         return state_at(env, attitude=upright), still

@@ -226,7 +226,7 @@ def test_one_configuration_serves_every_robot(robot):
     env = configuration.algorithm.env
     assert (env.name, env.task, env.horizon) == (name, task, envs.settings(name)["horizon"])
     names = [phase.name for phase in configuration.algorithm.phases]
-    assert ("imitation" in names) == (name in ("cartpole", "acrobot", "pendubot"))
+    assert ("imitation" in names) == (name in ("cartpole", "acrobot", "pendubot", "double_pendulum"))
     assert names[-1] == "fine-tuning"
 
 

@@ -13,6 +13,7 @@ import time
 
 BIN = pathlib.Path(sys.executable).parent
 COMMANDS = ("pods-train", "pods-eval", "pods-render", "pods-plot", "pods-export", "pods-doctor")
+TOOLS = ("pods-identify",)
 TINY = [
     "--config.num_epochs=2",
     "--config.evaluate_every=1",
@@ -61,6 +62,8 @@ def main() -> None:
     run(sys.executable, "-c", WITHOUT_DEVICES)
     for name in COMMANDS:
         expect("--workdir" in run(str(BIN / name), "--help"), f"{name} --help does not name --workdir")
+    for name in TOOLS:
+        expect("--recordings" in run(str(BIN / name), "--help"), f"{name} --help does not name --recordings")
     print(run(str(BIN / "pods-train"), "--workdir=run", *TINY))
     written = run(str(BIN / "pods-eval"), "--workdir=run", "--checkpoint=best")
     expect('"return_mean"' in written.splitlines()[-1], f"pods-eval ends with {written.splitlines()[-1]}")

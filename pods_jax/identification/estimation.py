@@ -41,14 +41,15 @@ def identify(
 
     env: an Environment, or a function of named values that returns one. parameters: names of numbers in
     `env.parameters`, see `identification.parameters`, with the values to begin with if it is a mapping; a mapping of
-    the arguments, if env is a function. bounds: (lowest, highest) by name, where physics does not say it. prior: (mean,
-    standard deviation) by name, what is known already. noise: standard deviations of measured components by name, in
-    their units; those that are not given are estimated. window [s]: one episode if not given; one time step for
-    one-step errors. stride [s]: between the starts of two windows, the window itself if not given. starts: "estimated"
-    with the parameters (multiple shooting), or taken as "measured". independent: "samples", if errors are those of the
-    sensors; "windows", if the model itself is wrong, so that errors within a window go together: confidence then comes
-    from how the windows differ. held_out: recordings that are only predicted, to say how well. Raises InputError
-    that names what is wrong with a recording, a parameter, a bound, and for recordings too short to identify anything.
+    the arguments, if env is a function. bounds: (lowest, highest) by name, where physics does not say it. prior:
+    (mean, standard deviation) by name, what is known already. noise: standard deviations of measured components by
+    name, in their units; those that are not given are estimated. window [s]: one episode if not given; one time step
+    for one-step errors. stride [s]: between the starts of two windows, the window itself if not given. starts:
+    "estimated" with the parameters (multiple shooting), or taken as "measured". independent: "samples", if errors
+    are those of the sensors; "windows", if the model itself is wrong, so that errors within a window go together:
+    confidence then comes from how the windows differ. held_out: recordings that are only predicted, to say how well.
+    Raises InputError that names what is wrong with a recording, a parameter, a bound, and for recordings too short
+    to identify anything.
     """
     checks.choice("starts", starts, STARTS)
     checks.choice("independent", independent, INDEPENDENT)
@@ -99,7 +100,9 @@ def _parameters(
     return [_parameter(env, name, value, bounds, prior) for name, value in zip(kind.names, values, strict=True)], env
 
 
-def _parameter(env: Environment, name: str, value: float, bounds: Mapping[str, Any], prior: Mapping[str, Any]) -> Parameter:
+def _parameter(
+    env: Environment, name: str, value: float, bounds: Mapping[str, Any], prior: Mapping[str, Any]
+) -> Parameter:
     value = checks.number(f"parameters[{name!r}]", float(value))
     lower, upper = named.bounds_of(env, name)
     if name in bounds:
@@ -147,7 +150,9 @@ def _noise(env: Environment, used: Sequence[Recording], given: Mapping[str, floa
             # The third differences of white noise have 20 times its variance, those of a smooth motion next to none.
             third = np.concatenate([np.diff(v, 3) for v in values])
             spread = np.std(np.concatenate(values))
-            found[i] = max(np.sqrt(np.mean(third**2) / 20), 1e-3 * spread, 1e-12) if len(third) else max(spread, 1e-12)
+            found[i] = (
+                max(np.sqrt(np.mean(third**2) / 20), 1e-3 * spread, 1e-12) if len(third) else max(spread, 1e-12)
+            )
     return found, np.asarray([name in given for name in names])
 
 
@@ -172,7 +177,9 @@ def _check_length(env: Environment, problem: least_squares.Problem, num_paramete
     """Raises InputError where there are no more measured numbers than unknown ones."""
     known = np.asarray(problem.windows.known)
     numbers = int(np.sum(known if problem.free_starts else known[:, 1:]))
-    unknown = num_parameters + (problem.windows.count * int(np.sum(np.any(known, axis=(0, 1)))) if problem.free_starts else 0)
+    unknown = num_parameters + (
+        problem.windows.count * int(np.sum(np.any(known, axis=(0, 1)))) if problem.free_starts else 0
+    )
     if numbers <= unknown:
         raise InputError(
             f"the recordings are too short to identify anything: they hold {numbers} measured numbers in "
@@ -197,16 +204,22 @@ def _result(
     names = tuple(parameter.name for parameter in table)
     theta = np.asarray(fit.theta, float)
     if not np.all(np.isfinite(theta)) or not np.isfinite(float(fit.cost)):
-        raise FloatingPointError("the predictions are not finite: take a shorter window, or other values to begin with")
+        raise FloatingPointError(
+            "the predictions are not finite: take a shorter window, or other values to begin with"
+        )
     information = np.asarray(fit.information, float)
-    scale = np.maximum.reduce([np.abs(theta), [abs(parameter.start) for parameter in table], np.full(len(theta), 1e-12)])
+    scale = np.maximum.reduce(
+        [np.abs(theta), [abs(parameter.start) for parameter in table], np.full(len(theta), 1e-12)]
+    )
     scores = np.asarray(fit.scores, float) if independent == "windows" else None
     prior = np.diag([parameter.prior_deviation**-2.0 for parameter in table])
     known, left_open = uncertainty.directions(names, information, scale)
     after = kind.environment(base, fit.theta)
     judged = kept or used
     ahead = min([duration, *(each.duration for each in judged)])
-    measured = [i for i, name in enumerate(recording.components(before)) if any(name in each.measured for each in used)]
+    measured = [
+        i for i, name in enumerate(recording.components(before)) if any(name in each.measured for each in used)
+    ]
     return Identification(
         parameters=tuple(table),
         estimate=theta,
