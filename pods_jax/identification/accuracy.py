@@ -1,5 +1,6 @@
 """How well an environment predicts recordings: from every sample, so many seconds ahead."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -25,18 +26,32 @@ def prediction_error(
     measured begin in what their positions say, or at rest. Raises InputError as `identify`.
     """
     duration = checks.number("duration", duration, above=0.0)
-    squares: dict[str, list[float]] = {}
+    stride = checks.number("stride", stride, at_least=0.0)
     for each in recordings:
-        if each.duration < duration:
+        if recording.check(each, env).duration < duration * (1 - 1e-6):
             raise InputError(
                 f"{each.name} lasts {each.duration:.4g} s: must be at least {duration:g} s, as predicted"
             )
-        for name, (total, count) in _squares(env, recording.check(each, env), duration, stride).items():
-            found = squares.setdefault(name, [0.0, 0.0])
-            found[0], found[1] = found[0] + total, found[1] + count
-    if not squares:
+    if not recordings:
         raise InputError("recordings", list(recordings), "must be at least one recording")
-    return {name: float(np.sqrt(total / count)) for name, (total, count) in squares.items()}
+    totals = [_squares(env, group, duration, stride) for group in _groups(recordings, duration, stride)]
+    square, count = (np.sum(column, axis=0) for column in zip(*totals, strict=True))
+    names = recording.components(env)
+    return {name: float(np.sqrt(square[i] / count[i])) for i, name in enumerate(names) if count[i] > 0}
+
+
+def _groups(recordings: Sequence[Recording], duration: float, stride: float) -> list[list[Recording]]:
+    """The recordings in groups of about MAX_TOGETHER windows, or one recording if it has more."""
+    groups: list[list[Recording]] = []
+    room = 0.0
+    for each in recordings:
+        num_windows = min(len(each.time), (each.duration - duration) / stride + 1 if stride else np.inf)
+        if num_windows > room:
+            groups.append([])
+            room = MAX_TOGETHER
+        groups[-1].append(each)
+        room -= num_windows
+    return groups
 
 
 def rest(env: Environment) -> np.ndarray:
@@ -45,19 +60,21 @@ def rest(env: Environment) -> np.ndarray:
     return np.mean([np.asarray(jax.flatten_util.ravel_pytree(env.reset(key))[0]) for key in keys], axis=0)
 
 
-def _squares(env: Environment, each: Recording, duration: float, stride: float) -> dict[str, tuple[float, float]]:
-    names = recording.components(env)
-    started = windows.filled(each, names, 10 * float(np.median(np.diff(each.time))))
-    cut = windows.cut(env, [each], duration, stride, rest(env), started=[started])
-    sums, counts = np.zeros(len(names)), np.zeros(len(names))
-    for first in range(0, cut.count, MAX_TOGETHER):
-        chosen = np.minimum(np.arange(first, first + MAX_TOGETHER), cut.count - 1)  # of one shape, for one program
-        part = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], cut)
-        square, known = _sum_squares(env, part)
-        inside = np.arange(first, first + MAX_TOGETHER) < cut.count
-        sums += np.sum(np.asarray(square, float)[inside], axis=0)
-        counts += np.sum(np.asarray(known, float)[inside], axis=0)
-    return {name: (sums[i], counts[i]) for i, name in enumerate(names) if counts[i] > 0}
+def _squares(
+    env: Environment, group: Sequence[Recording], duration: float, stride: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the sums of squares of errors of each component, and (n,) of how many."""
+    cut = windows.cut(env, group, duration, stride, rest(env))
+    # Of few sizes, so that few programs are compiled.
+    together = min(MAX_TOGETHER, 2 ** int(np.ceil(np.log2(cut.count))))
+    found = []
+    for first in range(0, cut.count, together):
+        index = np.arange(first, first + together)
+        part = jax.tree.map(lambda leaf, index=index: leaf[np.minimum(index, cut.count - 1)], cut)
+        sums = _sum_squares(env, dataclasses.replace(part, recording=()))
+        found.append([np.sum(np.asarray(each, float)[index < cut.count], axis=0) for each in sums])
+    square, count = np.sum(found, axis=0)
+    return square, count
 
 
 @jax.jit

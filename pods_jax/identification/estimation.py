@@ -9,7 +9,7 @@ import numpy as np
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
-from pods_jax.identification import accuracy, least_squares, recording, uncertainty, windows
+from pods_jax.identification import accuracy, least_squares, prediction, recording, uncertainty, windows
 from pods_jax.identification import parameters as named
 from pods_jax.identification.parameters import Parameters
 from pods_jax.identification.recording import Recording
@@ -59,7 +59,7 @@ def identify(
         raise InputError("recordings", [], "must be at least one recording, see `identification.read_recording`")
     duration = checks.number("window", before.horizon * before.time_step if window is None else window, above=0.0)
     apart = checks.number("stride", duration if stride is None else stride, above=0.0)
-    cut = _windows(before, used, duration, apart)
+    cut = windows.cut(before, used, duration, apart, accuracy.rest(before))
     first_noise, given = _noise(before, used, noise or {})
     problem = _problem(table, cut, given, starts == "estimated", before.action_limit.dtype)
     _check_length(before, problem, len(table))
@@ -129,12 +129,6 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
     return first, second
 
 
-def _windows(env: Environment, used: Sequence[Recording], duration: float, stride: float) -> windows.Windows:
-    names = recording.components(env)
-    started = [windows.filled(each, names, 10 * float(np.median(np.diff(each.time)))) for each in used]
-    return windows.cut(env, used, duration, stride, accuracy.rest(env), started)
-
-
 def _noise(env: Environment, used: Sequence[Recording], given: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """(n,) the noise of each component to begin with, and whether it was given."""
     names = recording.components(env)
@@ -177,9 +171,7 @@ def _check_length(env: Environment, problem: least_squares.Problem, num_paramete
     """Raises InputError where there are no more measured numbers than unknown ones."""
     known = np.asarray(problem.windows.known)
     numbers = int(np.sum(known if problem.free_starts else known[:, 1:]))
-    unknown = num_parameters + (
-        problem.windows.count * int(np.sum(np.any(known, axis=(0, 1)))) if problem.free_starts else 0
-    )
+    unknown = num_parameters + (problem.windows.count * prediction.num_free(env) if problem.free_starts else 0)
     if numbers <= unknown:
         raise InputError(
             f"the recordings are too short to identify anything: they hold {numbers} measured numbers in "

@@ -133,6 +133,17 @@ def eliminated(parts: Normal, damping: jax.Array) -> tuple[jax.Array, jax.Array,
 
 
 @struct.dataclass
+class _Pivoted(DenseHessian):
+    """A matrix that may be close to singular, where parameters cannot be told apart: solved with pivots."""
+
+    def solve(self, right_side: jax.Array, free: jax.Array) -> jax.Array:
+        """See Hessian."""
+        both = free[:, None] & free[None, :]
+        masked = jnp.where(both, self.matrix, jnp.eye(free.shape[0], dtype=self.matrix.dtype))
+        return jnp.linalg.solve(masked, jnp.where(free, right_side, 0.0))
+
+
+@struct.dataclass
 class _Search:
     """How far it has come; `parts` belong to theta, starts and noise unless they are `fresh`."""
 
@@ -170,7 +181,7 @@ def change(problem: Problem, found: _Search) -> tuple[jax.Array, jax.Array, jax.
     scale = jnp.where(sensitive, 1 / jnp.sqrt(jnp.where(sensitive, diagonal, 1.0)), 1.0)
     scaled = scale[:, None] * matrix * scale[None] + jnp.diag(found.damping + jnp.where(sensitive, 0.0, 1.0))
     lower, upper = (problem.lower - found.theta) / scale, (problem.upper - found.theta) / scale
-    step = solve_box_qp(DenseHessian(scaled), scale * gradient, lower, upper).x
+    step = solve_box_qp(_Pivoted(scaled), scale * gradient, lower, upper).x
     promised = -jnp.sum(scale * gradient * step) - jnp.sum(step * jnp.sum(scaled * step[None], axis=1)) / 2
     step = scale * step
     promised += jnp.sum(found.parts.g_start * solved[:, :, -1]) / 2
@@ -191,7 +202,8 @@ def _advance(problem: Problem, model: _Model, found: _Search) -> _Search:
     moves = jnp.where(found.fresh, 0.0, 1.0).astype(step.dtype)
     theta = jnp.clip(found.theta + moves * step, problem.lower, problem.upper)
     moved = found.starts + moves * move
-    improved = model.cost(theta, moved, found.noise) <= model.cost(theta, found.starts, found.noise)
+    new, old = jax.vmap(lambda starts: model.cost(theta, starts, found.noise))(jnp.stack([moved, found.starts]))
+    improved = new <= old
     starts = jnp.where(improved[:, None], moved, found.starts)
     parts = model.parts(theta, starts, found.noise)
     before, after = _cost(problem, found.parts, found.theta), _cost(problem, parts, theta)

@@ -2,10 +2,18 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from pods_jax.envs.environment import Environment
 from pods_jax.identification.windows import ORDER, Windows
+
+
+def num_free(env: Environment) -> int:
+    """How many numbers of a state are free: not those that `completed` makes of the others."""
+    start, unravel = ravel_pytree(env.reset(jax.random.key(0)))
+    change = jax.jacfwd(lambda vector: ravel_pytree(env.completed(unravel(vector)))[0])(start)
+    return int(np.linalg.matrix_rank(np.asarray(change)))
 
 
 def predict(env: Environment, start: jax.Array, window: Windows) -> jax.Array:

@@ -6,6 +6,7 @@ between the steps around it, by a cubic through four of them (exact where sample
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from flax import struct
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 from pods_jax.identification.recording import POSITIONS, Recording, components, differentiated
+
+START_WIDTH = 10
+"""Samples over which a velocity that is missing is taken from positions."""
 
 ORDER = 4
 """Steps that an interpolation uses."""
@@ -39,18 +43,13 @@ class Windows:
 
 
 def cut(
-    env: Environment,
-    recordings: Sequence[Recording],
-    duration: float,
-    stride: float,
-    guess: np.ndarray,
-    started: Sequence[Recording] | None = None,
+    env: Environment, recordings: Sequence[Recording], duration: float, stride: float, guess: np.ndarray
 ) -> Windows:
     """The windows of `duration` [s], one starting every `stride` [s], of all recordings; at every sample for 0.
 
-    guess: (n,) of what is not measured of a state in which a window begins. started: other recordings of the same
-    samples, from which the states are taken in which windows begin. A recording that is shorter than a window
-    is one window. Raises InputError for a duration of less than one time step.
+    Windows begin in what was measured; velocities that are missing are taken from positions, and what is not known at
+    all from the guess (n,). A recording that is shorter than a window is one window. Raises InputError for a duration
+    of less than one time step.
     """
     if duration < env.time_step * (1 - 1e-9):
         raise InputError("window", duration, f"must be at least one time step of {env.name}, {env.time_step:g} s")
@@ -62,9 +61,10 @@ def cut(
     ]
     longest = max(last - first for _, _, first, last in pieces)
     names = components(env)
+    started = [_filled(each, names) for each in recordings]
     rows = [
         (
-            _start((started or recordings)[number], names, first, guess),
+            _start(started[number], names, first, guess),
             *_window(env.time_step, names, recording, first, last, num_steps, longest),
         )
         for number, recording, first, last in pieces
@@ -125,14 +125,14 @@ def _start(recording: Recording, names: Sequence[str], first: int, guess: np.nda
     return start
 
 
-def filled(recording: Recording, names: Sequence[str], width: float) -> Recording:
-    """The recording with velocities that are missing taken from positions; used for where windows begin only."""
-    word = {name.partition("[")[0] for name in recording.measured}
-    if all(rate in word or not word & set(bases) for rate, bases in POSITIONS.items()):
+def _filled(recording: Recording, names: Sequence[str]) -> Recording:
+    """The recording with velocities that are missing taken from positions."""
+    words = {name.partition("[")[0] for name in recording.measured}
+    if all(rate in words or not words & set(bases) for rate, bases in POSITIONS.items()):
         return recording
-    added = differentiated(recording, width)
-    kept = {name: values for name, values in added.measured.items() if name in names}
-    return Recording(recording.name, recording.time, recording.action, kept | dict(recording.measured))
+    added = differentiated(recording, START_WIDTH * float(np.median(np.diff(recording.time)))).measured
+    kept = {name: values for name, values in added.items() if name in names}
+    return replace(recording, measured=kept | dict(recording.measured))
 
 
 def _means(time: np.ndarray, held: np.ndarray, grid: np.ndarray) -> np.ndarray:

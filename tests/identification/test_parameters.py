@@ -74,7 +74,7 @@ def test_names_that_mean_nothing_are_refused(acrobot, names, message):
 
 
 def test_an_ambiguous_name_lists_what_it_may_mean():
-    with pytest.raises(InputError, match=r"is not unique: write one of system\.drag"):
+    with pytest.raises(InputError, match=r"is not unique: write one of air\.drag, system\.drag"):
         parameters.find(
             envs.make("rope_3d").replace(parameters={"system": {"drag": 1.0}, "air": {"drag": 1.0}}), ["drag"]
         )
