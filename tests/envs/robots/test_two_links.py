@@ -100,7 +100,7 @@ def test_accelerations_follow_from_the_lagrangian(env):
     for motion, torque in MOTIONS:
         state = state_of(motion)
         mass, free = balance(state.angle, state.velocity)
-        force = free + links.motor * torque
+        force = free + links.motor[:, 0] * torque
         found = two_links.acceleration(links, state, jnp.asarray([torque]))
         np.testing.assert_allclose(mass @ found, force, rtol=1e-10, atol=1e-12)
 
@@ -128,6 +128,28 @@ def test_the_motor_is_where_its_name_says():
         )
         m11, m12, m22 = two_links.mass_matrix(links, state.angle)
         np.testing.assert_allclose(np.array([[m11, m12], [m12, m22]]) @ change, share, atol=1e-12)
+
+
+WITH_FRICTION = [
+    ([1.096, -1.842, -11.017, -11.603], [3.759, -1.25], [-198.89500421232705, 227.6183301715581]),
+    ([3.302, 0.853, 0.008, -0.013], [-0.221, 0.4], [-19.978437594182196, 61.554514602699186]),
+    ([2.527, -3.978, 8.578, -11.194], [2.756, 0.0], [22.669792296402843, -12.202760887187603]),
+]
+"""Motions, torques of both motors, and what its `forward_dynamics` returns for all of design_C.1 / model_1.0."""
+
+
+def test_friction_damping_and_motor_inertia_are_those_of_realaigym():
+    links = envs.make(
+        "double_pendulum",
+        damping_1=0.001,
+        damping_2=0.001,
+        friction_1=0.16,
+        friction_2=0.12,
+        motor_inertia=6.287203962819607e-05,
+    ).parameters
+    for motion, torque, expected in WITH_FRICTION:
+        found = two_links.acceleration(links, state_of(motion), jnp.asarray(torque))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(("task", "rest"), [("balance", np.pi), ("swing_up", 0.0)])
