@@ -12,6 +12,7 @@ from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 from pods_jax.identification import prediction, recording, windows
 from pods_jax.identification.recording import Recording
+from pods_jax.trajopt import flatten
 
 MAX_TOGETHER = 500
 """Windows that are simulated at once."""
@@ -57,7 +58,7 @@ def _groups(recordings: Sequence[Recording], duration: float, stride: float) -> 
 def rest(env: Environment) -> np.ndarray:
     """(n,) the mean of some initial states, which stands for what is not measured of a state."""
     keys = jax.random.split(jax.random.key(0), 16)
-    return np.mean([np.asarray(jax.flatten_util.ravel_pytree(env.reset(key))[0]) for key in keys], axis=0)
+    return np.mean([np.asarray(flatten(env.reset(key))[0]) for key in keys], axis=0)
 
 
 def _squares(

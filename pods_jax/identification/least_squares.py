@@ -30,7 +30,7 @@ FIRST, LEAST, MOST = 1e-3, 1e-8, 1e8
 CHANGE = 10.0
 """Factor by which the damping rises or falls."""
 
-MAX_STEPS, NUM_ROUNDS = 30, 4
+MAX_STEPS, NUM_ROUNDS = 60, 4
 """Steps of one search, and how often the noise is estimated anew from what a search left over."""
 
 ROUGH, FINE, LEAST_GAIN = 1e-3, 1e-5, 1e-4

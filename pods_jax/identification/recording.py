@@ -11,6 +11,7 @@ import numpy as np
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
+from pods_jax.trajopt import is_floating
 
 MIN_SAMPLES = 3
 MAX_OVER_LIMIT = 1.05
@@ -80,14 +81,19 @@ def make_recording(time: Any, action: Any, measured: Mapping[str, Any], name: st
 
 
 def components(env: Environment) -> tuple[str, ...]:
-    """The names of the numbers in a flattened state (`ravel_pytree`), such as "angle[0]", in its order."""
-    state = jax.eval_shape(env.reset, jax.random.key(0))
-    return tuple(
-        (jax.tree_util.keystr(path, simple=True, separator=".") or "state")
-        + (f"[{', '.join(map(str, index))}]" if index else "")
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-        for index in np.ndindex(leaf.shape)
-    )
+    """The names of the numbers of a state as a vector (`trajopt.flatten`), such as "angle[0]", in its order.
+
+    Raises InputError for a state that holds anything but real numbers, which nobody measures.
+    """
+    found = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.eval_shape(env.reset, jax.random.key(0))):
+        name = jax.tree_util.keystr(path, simple=True, separator=".") or "state"
+        if not is_floating(leaf):
+            raise InputError(
+                f"{name} of a state is {leaf.dtype}: must be real numbers, for them to be identified from"
+            )
+        found += [f"{name}[{', '.join(map(str, index))}]" if index else name for index in np.ndindex(leaf.shape)]
+    return tuple(found)
 
 
 def check(recording: Recording, env: Environment) -> Recording:

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 import pods_jax
 from pods_jax import identification
 from pods_jax.identification.recording import components
 from pods_jax.rollouts import random_actions
+from pods_jax.trajopt import flatten
 
 HIDDEN = ("previous_position", "previous_velocity")
 """Parts of a state that nobody measures."""
@@ -24,7 +24,7 @@ def recordings(env, key, count=20, noise=0.01, effort=1.0, num_steps=None, witho
     actions = effort * random_actions(env, key_action, count, True)[:, :num_steps]
     after = jax.vmap(lambda state, actions: pods_jax.replay(env, state, actions).state)(starts, actions)
     states = jax.tree.map(lambda first, rest: jnp.concatenate([first[:, None], rest], axis=1), starts, after)
-    flat = np.asarray(jax.vmap(jax.vmap(lambda state: ravel_pytree(state)[0]))(states))  # (count, T + 1, n)
+    flat = np.asarray(jax.vmap(jax.vmap(lambda state: flatten(state)[0]))(states))  # (count, T + 1, n)
     names = components(env)
     kept = [i for i, name in enumerate(names) if name.partition("[")[0] not in (*HIDDEN, *without)]
     deviation = {names[i]: max(noise * float(np.std(flat[..., i])), 1e-9) for i in kept}
