@@ -32,7 +32,10 @@ def grid(points: np.ndarray) -> dict[str, Pairs]:
     Structural pairs are neighbours in a row or column, shear pairs the diagonals of each cell, bending pairs are two
     apart in a row or column. Raises InputError unless the array has two dimensions.
     """
-    points = checks.array("points", points, np.shape(checks.sized("points", points)))
+    given = checks.array("points", points, np.shape(checks.sized("points", points)), at_least=0.0)
+    points = given.astype(int)
+    if np.any(points != given):
+        raise checks.InputError("points", given, "must be whole numbers")
     if points.ndim != 2 or min(points.shape) < 2:
         raise checks.InputError(f"points has shape {points.shape}: must have shape (R, C), both at least 2")
     lines = [*points, *points.T]
