@@ -103,7 +103,7 @@ def check_fits(env: Environment, policy: Policy) -> None:
     observation = jax.ShapeDtypeStruct((env.observation_size,), env.action_limit.dtype)
     made_for = f"{env.name} gives it {env.observation_size} numbers and takes {env.action_size}"
     try:
-        shape = jax.tree.map(jnp.shape, jax.eval_shape(policy, observation))
+        shape = jax.eval_shape(lambda observation: jnp.asarray(policy(observation)), observation).shape
     except (TypeError, ValueError, IndexError, FlaxError) as error:  # each policy refuses in its own way
         reason = str(error).strip().splitlines()[0]
         raise checks.InputError(

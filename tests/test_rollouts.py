@@ -157,7 +157,7 @@ def test_actions_of_another_shape_are_refused(env, state, function, shape):
 
 
 def test_a_policy_with_too_many_outputs_is_refused(env, state):
-    with pytest.raises(InputError, match=r"action has shape \(2,\): must have shape \(1,\)"):
+    with pytest.raises(InputError, match=r"action of shape \(2,\): must have shape \(1,\)"):
         rollout(env, lambda observation: observation[:2], state)
 
 

@@ -65,6 +65,9 @@ WITHOUT_ARGUMENTS = {"algorithms.names", "envs.names"}
 NEED_PACKAGES = {"compat.from_brax", "compat.from_mjx"}
 """Bridges whose argument is an object of another library, see tests/compat."""
 
+TRIED_ELSEWHERE = {"pods_jax.identify"}
+"""See tests/identification, where what is wrong with recordings, parameters and bounds is tried."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -185,7 +188,10 @@ def of_environment(env, state, action):
         "reset": (env.reset, {"key": jax.random.key(0)}),
         **{name: (getattr(env, name), pair) for name in ("step", "residual", "reward")},
         **{name: (getattr(env, name), triple) for name in ("linearize", "step_error")},
-        **{name: (getattr(env, name), {"state": state}) for name in ("observe", "measure", "energy", "draw")},
+        **{
+            name: (getattr(env, name), {"state": state})
+            for name in ("observe", "measure", "energy", "draw", "completed")
+        },
         "as_state": (env.as_state, {"state": state}),
         "as_action": (env.as_action, {"action": action}),
         "as_actions": (env.as_actions, {"actions": action[None]}),
@@ -343,7 +349,7 @@ def outcome(calls, name, argument, wrong):
 
 
 def test_every_public_function_is_tried(calls):
-    assert public() - set(calls) == WITHOUT_ARGUMENTS | NEED_PACKAGES
+    assert public() - set(calls) == WITHOUT_ARGUMENTS | NEED_PACKAGES | TRIED_ELSEWHERE
 
 
 def test_what_has_no_sensible_type_is_refused_for_every_argument(calls):

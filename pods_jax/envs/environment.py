@@ -236,7 +236,7 @@ class Environment:
 
         It is the state itself where all of it can be measured.
         """
-        function = self.functions.completed
+        state, function = self.as_state(state), self.functions.completed
         return state if function is None else function(self.parameters, state)
 
     def drawing_function(self) -> Callable[[Parameters, State], Drawing]:

@@ -54,7 +54,7 @@ def test_unhealthy_rollouts_are_counted_and_leave_the_policy_as_it_is():
         ({"minibatch_size": 0}, ("minibatch_size = 0", "at least 1")),
         ({"optimizer": {"max_gradient_norm": 0.0}}, ("max_gradient_norm = 0.0", "greater than 0")),
         ({"optimizer": {"halved_after": -1.0}}, ("halved_after = -1.0", "at least 0")),
-        ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
+        ({"hidden_sizes": (0,)}, ("hidden_sizes[0] = 0", "at least 1")),
     ],
 )
 def test_bad_settings_are_refused(settings, words):

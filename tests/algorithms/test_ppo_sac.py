@@ -126,7 +126,7 @@ def test_float32_stays_float32(name):
         ("ppo", {"optimizer": {"num_minibatches": 3}}, ("num_minibatches = 3", "must divide batch_size, 512")),
         ("ppo", {"loss": {"discount": 1.5}}, ("discount = 1.5", "at most 1")),
         ("ppo", {"loss": {"gae_lambda": -0.1}}, ("gae_lambda = -0.1", "at least 0")),
-        ("ppo", {"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
+        ("ppo", {"hidden_sizes": (0,)}, ("hidden_sizes[0] = 0", "at least 1")),
         ("ppo", {"standardize": 1}, ("standardize = 1", "True or False")),
         ("sac", {"optimizer": {"buffer_size": 100}}, ("buffer_size = 100", "batch_size times horizon, 384")),
         ("sac", {"optimizer": {"learning_rate": 0.0}}, ("learning_rate = 0.0", "greater than 0")),

@@ -87,7 +87,7 @@ def test_an_unhealthy_episode_starts_again_and_leaves_the_policy_finite(small):
     [
         ({"window": 0}, ("window = 0", "at least 1")),
         ({"critic": {"target_share": 1.5}}, ("target_share = 1.5", "at most 1")),
-        ({"critic": {"hidden_sizes": ()}}, ("critic.hidden_sizes = ()", "non-empty")),
+        ({"critic": {"hidden_sizes": (0,)}}, ("critic.hidden_sizes[0] = 0", "at least 1")),
         ({"critic": {"learning_rate": 0.0}}, ("critic.learning_rate = 0.0", "greater than 0")),
     ],
 )

@@ -40,6 +40,7 @@ def test_the_environments_and_their_tasks():
         ("swing_up",),
         ("balance", "swing_up"),
         ("balance", "swing_up"),
+        ("balance", "swing_up"),
         ("hover", "waypoint"),
         ("waypoint",),
         ("run",),
@@ -56,7 +57,7 @@ def test_what_is_made_carries_its_name_and_task(name):
 def test_actions_have_the_units_of_what_they_drive():
     handles = ("pendulum_2d", "pendulum_3d", "double_pendulum_3d", "payload_2d", "rope_3d", "cloth_3d")
     expected = dict.fromkeys(handles, "m/s") | dict.fromkeys(("cartpole", "quadrotor", "quadrotor_payload"), "N")
-    expected |= {"acrobot": "N m", "pendubot": "N m", "hopper_slip": ""}
+    expected |= {"acrobot": "N m", "pendubot": "N m", "double_pendulum": "N m", "hopper_slip": ""}
     assert {name: envs.make(name).action_unit for name in envs.names()} == expected
 
 

@@ -55,7 +55,7 @@ def make_config(**changes):
             "config.algorithm.optimizer.learning_rate = 'fast': must be a finite number",
         ),
         ("algorithm", {"batch_size": 2.0}, "config.algorithm.batch_size = 2.0: must be a whole number"),
-        ("algorithm", {"hidden_sizes": ()}, "config.algorithm.hidden_sizes = ()"),
+        ("algorithm", {"hidden_sizes": (0,)}, "config.algorithm.hidden_sizes[0] = 0"),
         ("algorithm", {"hidden_sizes": (8, "a")}, "config.algorithm.hidden_sizes[1] = 'a': must be a whole number"),
         ("algorithm", {"batchsize": 3}, "config.algorithm.batchsize = 3: did you mean 'batch_size'?"),
     ],

@@ -133,7 +133,7 @@ def rescaled_model(problem, vector, action, after, unit):
 
 
 def test_a_goal_of_another_shape_is_refused():
-    with pytest.raises(InputError, match=r"goal.*state\['angle'\].*shape \(2,\)"):
+    with pytest.raises(InputError, match=r"goal\['angle'\] has shape \(2,\)"):
         make_unstable(HORIZON, goal={"angle": jnp.zeros(2), "velocity": 0.0})
     with pytest.raises(InputError, match=r"goal.*'angle'"):
         make_unstable(HORIZON, goal={"angle": 0.0})

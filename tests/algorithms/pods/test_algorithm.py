@@ -200,7 +200,7 @@ def test_a_policy_is_a_function_of_one_observation():
             ("regression.states = 'visited_states'", "did you mean 'visited'"),
         ),
         ({"fine_tune_after": -1}, ("fine_tune_after = -1", "at least 0")),
-        ({"hidden_sizes": ()}, ("hidden_sizes = ()", "non-empty")),
+        ({"hidden_sizes": (0,)}, ("hidden_sizes[0] = 0", "at least 1")),
         ({"hidden_sizes": (8, "a")}, ("hidden_sizes[1] = 'a'", "whole number")),
         ({"improvement": {"damping": -1e-3}}, ("damping = -0.001", "at least 0")),
         ({"batch_sze": 3}, ("batch_sze", "did you mean 'batch_size'")),
