@@ -62,7 +62,7 @@ def view(env: Environment, rollouts: Mapping[str, Trajectory], title: str = "") 
     """
     check_environment(env)
     title = checks.text("title", title)
-    if not checks.mapping("rollouts", rollouts):
+    if not isinstance(rollouts, Mapping) or not rollouts:
         raise InputError('rollouts: must hold at least one trajectory, for example {"PODS": trajectory}')
     for label, trajectory in rollouts.items():
         checks.instance(f"rollouts[{label!r}]", trajectory, Trajectory, "what `rollout` returns")
