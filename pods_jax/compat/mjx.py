@@ -8,8 +8,9 @@ adds noise: improvements then tend to be found near the trajectory only, or not 
 motors are smooth, and learned like our own systems.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -82,23 +83,11 @@ def from_model(
         end = jax.lax.scan(lambda data, _: (mjx.step(program, data), None), start, length=num_substeps)[0]
         return {name: getattr(end, name).astype(dtype) for name in names}
 
-    def reset_near_rest(key: Key) -> State:
-        rest = {name: jnp.asarray(getattr(data, name)) for name in names} | {"qpos": jnp.asarray(model.qpos0, dtype)}
-        keys = jax.random.split(key, len(names))
-        noisy = {
-            name: value + jax.random.uniform(each, value.shape, dtype, -reset_noise, reset_noise)
-            for each, (name, value) in zip(keys, rest.items(), strict=True)
-        }
-        for first in quaternions(model):
-            quaternion = noisy["qpos"][first : first + 4]
-            unit = quaternion / jnp.linalg.norm(quaternion)
-            noisy["qpos"] = noisy["qpos"].at[first : first + 4].set(unit)
-        return noisy
-
+    rest = {name: jnp.asarray(getattr(data, name)) for name in names} | {"qpos": jnp.asarray(model.qpos0, dtype)}
     with _named_features():
         return from_step(
             promoting(step),
-            reset or reset_near_rest,
+            reset or partial(near, rest, reset_noise, quaternions(model)),
             observe or (lambda state: jnp.concatenate([state[name] for name in names])),
             residual=residual,
             reward=reward,
@@ -111,6 +100,19 @@ def from_model(
             task=task,
             action_unit=action_unit,
         )
+
+
+def near(rest: State, noise: float, unit: Sequence[int], key: Key) -> State:
+    """The state with each number changed by up to `noise`; quaternions, which begin at `unit`, have length one."""
+    keys = jax.random.split(key, len(rest))
+    noisy = {
+        name: value + jax.random.uniform(each, value.shape, value.dtype, -noise, noise)
+        for each, (name, value) in zip(keys, rest.items(), strict=True)
+    }
+    for first in unit:
+        quaternion = noisy["qpos"][first : first + 4]
+        noisy["qpos"] = noisy["qpos"].at[first : first + 4].set(quaternion / jnp.linalg.norm(quaternion))
+    return noisy
 
 
 @contextmanager

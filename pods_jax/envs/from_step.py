@@ -61,34 +61,16 @@ def from_step(
     """
     if (residual is None) == (reward is None):
         raise InputError("give either residual, for the reward -|residual|^2, or reward")
-    for field, function in (("step", step), ("reset", reset), ("observe", observe)):
-        checks.function(field, function)
-    for field, given in (
-        ("residual", residual),
-        ("reward", reward),
-        ("measure", measure),
-        ("energy", energy),
-        ("draw", draw),
-    ):
-        given is None or checks.function(field, given)
+    _check_functions(step=step, reset=reset, observe=observe)
+    optional = {"residual": residual, "reward": reward, "measure": measure, "energy": energy, "draw": draw}
+    _check_functions(**{field: function for field, function in optional.items() if function is not None})
     limit = checks.array("action_limit", action_limit, (max(np.size(action_limit), 1),), above=0.0)
-    key = jax.random.key(0)
-    state = traced("reset", reset, key)
-    dtype = dtype_of(state)
-    action = jax.ShapeDtypeStruct(limit.shape, dtype)
-    check_same("step", traced("step", step, state, action), state)
-    observation = traced("observe", observe, state)
-    check_vector("observe", observation, dtype)
-    check_layout(observation_layout, observation.shape[0])
-    action_unit, name, task = (
-        checks.text(field, text) for field, text in (("action_unit", action_unit), ("name", name), ("task", task))
-    )
+    state, observation = _check_shapes(step, reset, observe, residual, limit.shape)
+    check_layout(observation_layout, observation.size)
     goal = None if goal is None else goal_like(goal, state)
-    if residual is not None:
-        check_vector("residual", traced("residual", residual, state, action), dtype)
     env = Environment(
-        name=name,
-        task=task,
+        name=checks.text("name", name),
+        task=checks.text("task", task),
         horizon=checks.integer("horizon", horizon, at_least=1),
         time_step=checks.number("time_step", time_step, above=0.0),
         functions=Functions(
@@ -104,16 +86,41 @@ def from_step(
             draw=(lambda _, state: draw(state)) if draw else None,
         ),
         parameters=(),
-        action_limit=jnp.asarray(limit, dtype),
-        action_unit=action_unit,
+        action_limit=jnp.asarray(limit, dtype_of(state)),
+        action_unit=checks.text("action_unit", action_unit),
     )
     env = env if reward is None else env.with_reward(reward)
-    for what, shown in (("draw", draw), ("measure", measure)):
+    for field, shown in (("draw", draw), ("measure", measure)):
         if shown is not None:
-            traced(what, shown, state)
+            traced(field, shown, state)
     trial.check_reports(env)
     trial.check_derivatives(env)
     return env
+
+
+def _check_functions(**named: Any) -> None:
+    """Raises InputError for the first that is no function."""
+    for field, function in named.items():
+        checks.function(field, function)
+
+
+def _check_shapes(
+    step: Callable[[State, jax.Array], State],
+    reset: Callable[[Key], State],
+    observe: Callable[[State], jax.Array],
+    residual: Callable[[State, jax.Array], jax.Array] | None,
+    action_shape: tuple[int, ...],
+) -> tuple[State, jax.ShapeDtypeStruct]:
+    """The shapes of a state and of an observation; raises InputError for a function that returns others."""
+    state = traced("reset", reset, jax.random.key(0))
+    dtype = dtype_of(state)
+    action = jax.ShapeDtypeStruct(action_shape, dtype)
+    check_same("step", traced("step", step, state, action), state)
+    observation: jax.ShapeDtypeStruct = traced("observe", observe, state)
+    check_vector("observe", observation, dtype)
+    if residual is not None:
+        check_vector("residual", traced("residual", residual, state, action), dtype)
+    return state, observation
 
 
 def _given(residual: Callable[[State, jax.Array], jax.Array] | None) -> Callable[[State, jax.Array], jax.Array]:

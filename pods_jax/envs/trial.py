@@ -87,7 +87,7 @@ def check_reverse_mode(env: Environment, who: str) -> None:
 
     try:
         jax.eval_shape(gradient, jax.eval_shape(env.reset, jax.random.key(0)), env.action_limit)
-    except (TypeError, ValueError, NotImplementedError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
         if isinstance(error, InputError):
             raise
         raise InputError(

@@ -9,7 +9,15 @@ import numpy as np
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
-from pods_jax.identification import accuracy, least_squares, prediction, recording, uncertainty, windows
+from pods_jax.identification import (
+    accuracy,
+    least_squares,
+    normal_equations,
+    prediction,
+    recording,
+    uncertainty,
+    windows,
+)
 from pods_jax.identification import parameters as named
 from pods_jax.identification.parameters import Parameters
 from pods_jax.identification.recording import Recording
@@ -152,11 +160,11 @@ def _noise(env: Environment, used: Sequence[Recording], given: Mapping[str, floa
 
 def _problem(
     table: Sequence[Parameter], cut: windows.Windows, given: np.ndarray, free_starts: bool, dtype: Any
-) -> least_squares.Problem:
+) -> normal_equations.Problem:
     def column(values: Sequence[float]) -> Any:
         return jnp.asarray(values, dtype)
 
-    return least_squares.Problem(
+    return normal_equations.Problem(
         windows=cut,
         lower=column([parameter.lower for parameter in table]),
         upper=column([parameter.upper for parameter in table]),
@@ -167,7 +175,7 @@ def _problem(
     )
 
 
-def _check_length(env: Environment, problem: least_squares.Problem, num_parameters: int) -> None:
+def _check_length(env: Environment, problem: normal_equations.Problem, num_parameters: int) -> None:
     """Raises InputError where there are no more measured numbers than unknown ones."""
     known = np.asarray(problem.windows.known)
     numbers = int(np.sum(known if problem.free_starts else known[:, 1:]))
@@ -185,7 +193,7 @@ def _result(
     base: Environment | None,
     before: Environment,
     table: list[Parameter],
-    problem: least_squares.Problem,
+    problem: normal_equations.Problem,
     fit: least_squares.Fit,
     independent: str,
     used: Sequence[Recording],

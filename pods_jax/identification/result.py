@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from pods_jax.envs.environment import Environment
-from pods_jax.identification import least_squares, prediction, recording
+from pods_jax.identification import least_squares, normal_equations, prediction, recording
 from pods_jax.identification.uncertainty import Direction
 from pods_jax.identification.windows import Windows
 
@@ -50,7 +50,7 @@ class Identification:
     prediction_error_before: Mapping[str, float]  # with the values to begin with
     ahead: float  # [s]
     num_held_out: int  # recordings that the errors are of; 0 if they are of those that were fitted
-    problem: least_squares.Problem
+    problem: normal_equations.Problem
     fit: least_squares.Fit
 
     @property

@@ -1,61 +1,23 @@
-"""Better trajectories: a direction of improvement for the actions, followed by a line search on the simulator.
+"""Steps to better actions: a direction, followed by a line search on the simulator.
 
 Written for one trajectory and compiled; `improve_batch` is for many, whose directions need much memory.
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from pods_jax import checks, trajopt
 from pods_jax.devices import chunking, sharding
 from pods_jax.envs.environment import Environment, State
 from pods_jax.envs.trial import check_reverse_mode
-from pods_jax.rollouts import as_trajectories, check_environment, flatten_states, replay
-from pods_jax.trajopt import (
-    Direction,
-    LineSearchResult,
-    Problem,
-    around_guess,
-    directions,
-    flatten,
-    levenberg_marquardt,
-    no_step,
-)
-from pods_jax.types import LocalFeedback, Trajectory
-
-Unravel: TypeAlias = Callable[[jax.Array], State]
-"""Turns a vector (n,) back into the state that it was made of."""
-
-Searched: TypeAlias = tuple[Direction, LineSearchResult]
-"""A direction, and where the line search along it ended."""
-
-
-@struct.dataclass
-class Improvement:
-    """Better actions, the trajectory they give, and how to react near it."""
-
-    actions: jax.Array  # (T, A) in action units, within the limits
-    state: State  # every leaf has a leading T: where the actions lead
-    value: jax.Array  # () return of the actions, never below `value_before`
-    value_before: jax.Array  # () return of the given actions
-    step_size: jax.Array  # () accepted by the line search, 0 if it found nothing better
-    gains: jax.Array  # (T, A, n) reaction to deviations of the flattened state; zero for directions without feedback
-    action_hessian: jax.Array  # (T, A, A) how much an error of one action costs; identity for these
-    slope: jax.Array  # () derivative of the cost along the direction, 0 at an optimum
-    nonfinite_derivatives: jax.Array  # () bool, whether the last direction is not finite, so that nothing was tried
-    num_trials: jax.Array  # () int32, trajectories that the line searches simulated
-    method: str = struct.field(pytree_node=False)  # what was taken, also where "auto" chose it
-
-    @property
-    def feedback(self) -> LocalFeedback:
-        """How to react near the better trajectory."""
-        return LocalFeedback(self.actions, self.state, self.gains, self.action_hessian)
+from pods_jax.improvement.problem import trajectory_problem
+from pods_jax.improvement.result import Improvement, Searched, improvement_of
+from pods_jax.rollouts import as_trajectories, check_environment, replay
+from pods_jax.trajopt import Direction, LineSearchResult, Problem, directions, no_step
+from pods_jax.types import Trajectory
 
 
 def improve(
@@ -91,59 +53,6 @@ def improve_trajectory(
     return _improve_trajectory(env, checks.leaves("state", state), checks.leaves("trajectory", trajectory), *how)
 
 
-def optimize(
-    env: Environment,
-    state: State,
-    actions: jax.Array,
-    max_steps: int = 100,
-    tolerance: float = 1e-5,
-    guess: State | None = None,
-) -> tuple[Improvement, jax.Array]:
-    """A local optimum, by Riccati steps with adaptive damping; see `trajopt.levenberg_marquardt`.
-
-    actions: (T, A) to start from. guess: states with a leading T to start from, where the trajectory should be rather
-    than where the actions lead; unstable systems need it, see `Environment.goal`. It stops where a step gains less
-    than `tolerance` of the value, or after max_steps.
-
-    Returns the last improvement, its `value_before` that of the given actions, and whether it converged. The value is
-    never below that; a search from a guess that did not get far enough ends with the given actions. Where derivatives
-    along the trajectory are not finite, as at a kink of the reward, it does not converge, and the improvement says so
-    (`nonfinite_derivatives`). Raises InputError on another shape, and on a number of steps or a tolerance that is not
-    allowed.
-    """
-    check_environment(env)
-    if not isinstance(max_steps, jax.core.Tracer):
-        max_steps = checks.integer("max_steps", max_steps, at_least=0)
-    tolerance = checks.scalar("tolerance", tolerance, env.action_limit.dtype, at_least=0.0)
-    checks.leaves("state", state), checks.leaves("actions", actions), checks.leaves("guess", guess)
-    return _optimize(env, state, actions, max_steps, tolerance, guess)
-
-
-@jax.jit
-def _optimize(
-    env: Environment,
-    state: State,
-    actions: jax.Array,
-    max_steps: int,
-    tolerance: float,
-    guess: State | None,
-) -> tuple[Improvement, jax.Array]:
-    state = env.as_state(state)
-    if guess is not None:
-        guess = env.as_state(guess, "guess", ("T",))
-    played = replay(env, state, actions)
-    problem, unravel = trajectory_problem(env, state, played)
-    value = jnp.sum(played.reward)
-    begun = problem if guess is None else around_guess(problem, flatten_states(guess))
-    found = levenberg_marquardt.search(begun, max_steps, tolerance)
-    best = found.best
-    if guess is not None:
-        is_better = ~jnp.any(best.gaps != 0) & (-best.cost > value)
-        start = dataclasses.replace(no_step(begun, -value), states=problem.states)
-        best = jax.tree.map(lambda new, old: jnp.where(is_better, new, old), best, start)
-    return _improvement((found.direction, best), unravel, value, "riccati"), found.converged
-
-
 def improve_batch(
     env: Environment,
     states: State,
@@ -163,33 +72,6 @@ def improve_batch(
     chunk_size = checks.integer("chunk_size", chunk_size, at_least=0)
     checks.leaves("states", states), checks.leaves("trajectories", trajectories)
     return _improve_batch(env, states, trajectories, method, damping, chunk_size)
-
-
-def trajectory_problem(env: Environment, state: State, trajectory: Trajectory) -> tuple[Problem, Unravel]:
-    """The problem of improving a trajectory from `state`, about flattened states, and what turns these back.
-
-    Raises InputError if the actions are not those of one trajectory.
-    """
-    actions = env.as_actions(trajectory.action)
-    start, unravel = flatten(env.as_state(state))
-    problem = Problem(
-        dynamics=lambda vector, action: flatten(env.step(unravel(vector), action))[0],
-        objective=_objective(env, unravel),
-        linearize=lambda vector, action, after: env.linearize(unravel(vector), action, unravel(after)),
-        state=start,
-        actions=actions,
-        states=flatten_states(trajectory.state),
-        weights=env.reward_weights(actions.shape[0]),
-        limit=env.action_limit,
-    )
-    return problem, unravel
-
-
-def _objective(env: Environment, unravel: Unravel) -> trajopt.Objective:
-    """What a step costs, as a function of the flattened next state, and the action."""
-    if env.functions.reward is None:
-        return trajopt.least_squares(lambda vector, action: env.residual(unravel(vector), action))
-    return trajopt.differentiable(lambda vector, action: -env.reward(unravel(vector), action))
 
 
 @partial(jax.jit, static_argnames=("method", "num_steps"))
@@ -217,7 +99,7 @@ def _improve_trajectory(
     found = again(0, (None, no_step(problem, -value)))
     if num_steps > 1:
         found = jax.lax.fori_loop(1, num_steps, again, found)
-    return _improvement(found, unravel, value, method)
+    return improvement_of(found, unravel, value, method)
 
 
 @partial(jax.jit, static_argnames=("method", "chunk_size"))
@@ -243,7 +125,7 @@ def _improve_batch(
             state, trajectory, direction = triple
             problem, unravel = trajectory_problem(env, state, trajectory)
             value = jnp.sum(trajectory.reward)
-            return _improvement((direction, _line_search(problem, direction, -value)), unravel, value, method)
+            return improvement_of((direction, _line_search(problem, direction, -value)), unravel, value, method)
 
         horizon, num_actions = rollouts[1].action.shape[1:]
         size = horizon * num_actions if method in directions.DENSE else env.state_size
@@ -281,23 +163,6 @@ def _direction(problem: Problem, method: str, damping: float | jax.Array) -> Dir
 def _line_search(problem: Problem, direction: Direction, cost: jax.Array) -> LineSearchResult:
     with jax.default_matmul_precision("highest"):
         return trajopt.line_search(problem, direction, cost)
-
-
-def _improvement(found: Searched, unravel: Unravel, value_before: jax.Array, method: str) -> Improvement:
-    direction, after = found
-    return Improvement(
-        actions=after.actions,
-        state=jax.vmap(unravel)(after.states),
-        value=-after.cost,
-        value_before=value_before,
-        step_size=after.step_size,
-        gains=direction.gains,
-        action_hessian=direction.action_hessian,
-        slope=direction.slope,
-        nonfinite_derivatives=~direction.is_finite,
-        num_trials=after.num_trials,
-        method=method,
-    )
 
 
 def _checked(

@@ -1,0 +1,50 @@
+"""Refusing bad input where it enters: what was got, what is allowed, what to do."""
+
+from pods_jax.checks.arrays import array, is_key, is_real, key, leaves, like, reals, scalar, shape
+from pods_jax.checks.errors import InputError, missing
+from pods_jax.checks.values import (
+    MAX_INTEGER,
+    boolean,
+    choice,
+    function,
+    functions,
+    instance,
+    instances,
+    integer,
+    mapping,
+    number,
+    path,
+    seed,
+    sized,
+    sizes,
+    text,
+)
+
+__all__ = [
+    "MAX_INTEGER",
+    "InputError",
+    "array",
+    "boolean",
+    "choice",
+    "function",
+    "functions",
+    "instance",
+    "instances",
+    "integer",
+    "is_key",
+    "is_real",
+    "key",
+    "leaves",
+    "like",
+    "mapping",
+    "missing",
+    "number",
+    "path",
+    "reals",
+    "scalar",
+    "seed",
+    "shape",
+    "sized",
+    "sizes",
+    "text",
+]
