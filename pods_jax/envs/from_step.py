@@ -155,13 +155,10 @@ def _equal(first: list[Any], second: list[Any]) -> bool:
     if any(isinstance(constant, jax.core.Tracer) for constant in (*first, *second)):
         return len(first) == len(second)
     one, other = (
-        [np.asarray(jax.random.key_data(c) if _is_key(c) else c) for c in constants] for constants in (first, second)
+        [np.asarray(jax.random.key_data(c) if checks.is_key(c) else c) for c in constants]
+        for constants in (first, second)
     )
     return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(one, other, strict=True))
-
-
-def _is_key(constant: Any) -> bool:
-    return jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
 
 
 def dtype_of(state: State) -> jnp.dtype:

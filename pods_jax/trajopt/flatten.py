@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pods_jax import checks
+
 BITS = 16
 """Of a whole number in one real number."""
 
@@ -49,7 +51,7 @@ def _numbers(leaf: Any, dtype: jnp.dtype) -> jax.Array:
 
 def _words(leaf: Any) -> jax.Array:
     """A leaf without derivative as unsigned whole numbers of 32 bits, or of 64."""
-    if _is_key(leaf):
+    if checks.is_key(leaf):
         return jax.random.key_data(leaf)
     wide = jnp.result_type(leaf).itemsize == 8
     if jnp.issubdtype(leaf.dtype, jnp.unsignedinteger):
@@ -65,7 +67,7 @@ def _restorer(leaf: Any) -> Callable[[jax.Array], jax.Array]:
     if is_floating(leaf):
         return lambda piece: piece.reshape(shape).astype(dtype)
     words = jax.eval_shape(_words, leaf)
-    impl = jax.random.key_impl(leaf) if _is_key(leaf) else None
+    impl = jax.random.key_impl(leaf) if checks.is_key(leaf) else None
 
     def restore(piece: jax.Array) -> jax.Array:
         shifts = _shifts(words.dtype)
@@ -78,7 +80,3 @@ def _restorer(leaf: Any) -> Callable[[jax.Array], jax.Array]:
 
 def _shifts(dtype: Any) -> jax.Array:
     return jnp.asarray(np.arange(0, dtype.itemsize * 8, BITS), dtype)
-
-
-def _is_key(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
