@@ -87,9 +87,9 @@ def check_reverse_mode(env: Environment, who: str) -> None:
 
     try:
         jax.eval_shape(gradient, jax.eval_shape(env.reset, jax.random.key(0)), env.action_limit)
+    except InputError:
+        raise
     except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"{who} needs derivatives of a step by reverse mode, and the step of {env.name!r} has none "
             f"({str(error).splitlines()[0]}): use the algorithm pods, gps, ppo or sac, and to improve trajectories "
@@ -130,9 +130,9 @@ def _check_traceable(env: Environment) -> None:
     for what, function in functions.items():
         try:
             jax.eval_shape(function, state)
+        except InputError:
+            raise
         except (TypeError, ValueError, NotImplementedError) as error:  # each library refuses in its own way
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"{what}: {str(error).splitlines()[0]}") from error
 
 
