@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pods_jax import algorithms, devices, envs, identification, sim, trajopt
 from pods_jax.checks import InputError
+from pods_jax.envs.observation import sensors
 from pods_jax.evaluation import evaluate
 from pods_jax.identification import Identification, identify
 from pods_jax.improvement import Improvement, improve, improve_batch, optimize
@@ -45,6 +46,7 @@ __all__ = [
     "optimize",
     "replay",
     "rollout",
+    "sensors",
     "sim",
     "train",
     "trajopt",

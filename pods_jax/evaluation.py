@@ -81,7 +81,7 @@ def make_heldout_set(
     zero = jnp.zeros((num_rollouts, env.horizon, env.action_size), env.action_limit.dtype)
     _, best, failed = best_actions(env, states, zero)
     num_failed, last_gain = jnp.sum(failed), float("nan")
-    if env.goal is not None:
+    if env.simulator.goal is not None:
         _, others, failed = best_actions(env, states, zero, from_goal=True)
         best, num_failed = jnp.fmax(best, others), num_failed + jnp.sum(failed)
     key = jax.random.fold_in(jax.random.key(seed), RESTART_NAME)
@@ -195,9 +195,12 @@ def _search(env: Environment, states: Any, actions: jax.Array) -> tuple[Improvem
 
 @jax.jit
 def _search_from_goal(env: Environment, states: Any, actions: jax.Array) -> tuple[Improvement, jax.Array]:
-    guess = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (env.horizon, *leaf.shape)), env.goal)
-    find = partial(optimize, env, max_steps=GUESS_STEPS, guess=guess)
-    return jax.vmap(lambda state, start: find(state, start))(states, actions)
+    def find(state: Any, start: jax.Array) -> tuple[Improvement, jax.Array]:
+        core, state = env.core(state)
+        guess = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (env.horizon, *leaf.shape)), core.goal)
+        return optimize(core, state, start, max_steps=GUESS_STEPS, guess=guess)
+
+    return jax.vmap(find)(states, actions)
 
 
 def _check(env: Environment, policy: Policy, heldout: HeldOutSet | None) -> None:

@@ -82,6 +82,21 @@ def flatten_states(states: Any) -> jax.Array:
     return jax.vmap(lambda state: flatten(state)[0])(states)
 
 
+def core_trajectory(env: Environment, state: Any, states: Any) -> tuple[Environment, Any, Any]:
+    """`Environment.core` of a trajectory: the environment, its initial state and states, leaves (T, ...)."""
+    if env.functions.core is None:
+        return env, state, states
+    return *env.core(state), jax.vmap(lambda after: env.core(after)[1])(states)
+
+
+def observations(env: Environment, state: Any, actions: jax.Array, states: Any) -> jax.Array:
+    """(T, O) what is seen in steps by actions (T, A) from `state`; states: (T, ...) of its core, where they lead."""
+    if env.functions.core is None:
+        return jax.vmap(env.observe)(step_starts(state, states))
+    seen: jax.Array = replay(env, state, actions).observation  # it depends on more than these states
+    return seen
+
+
 def check_environment(env: Environment) -> None:
     """Raises InputError, with the cure, for something else, such as an algorithm."""
     if not isinstance(env, Environment):

@@ -9,6 +9,7 @@ per step for the way back and computes the rest again.
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from pods_jax.algorithms.gradient_settings import GradientOptimizer, whole_minib
 from pods_jax.envs.environment import Environment
 from pods_jax.envs.trial import check_reverse_mode, check_reward
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
+from pods_jax.policies.encoders import NETWORK_MEANING
 from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.rollouts import sample_states
 from pods_jax.settings import group, setting
@@ -34,6 +36,7 @@ class Config:
     batch_size: int = setting(800, "rollouts per epoch, rounded down to whole minibatches", at_least=1)
     minibatch_size: int = setting(80, "rollouts per gradient step", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of the policy network")
+    network: Any = setting("mlp", NETWORK_MEANING)
     optimizer: GradientOptimizer = group(GradientOptimizer, "Adam")
 
 
@@ -54,7 +57,7 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     batch_size, minibatch_size = whole_minibatches(config.batch_size, config.minibatch_size)
     config = dataclasses.replace(config, batch_size=batch_size, minibatch_size=minibatch_size)
     optimizer = clipped_adam(config.optimizer.max_gradient_norm)
-    bptt = Bptt(env, config, make_policy_model(env, config.hidden_sizes), optimizer)
+    bptt = Bptt(env, config, make_policy_model(env, config.hidden_sizes, config.network), optimizer)
     return Algorithm("bptt", env, config, bptt.init, bptt.update, bptt.policy)
 
 

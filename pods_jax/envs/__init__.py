@@ -22,6 +22,8 @@ from pods_jax.envs import (
 from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.envs.from_step import from_step
+from pods_jax.envs.observation.noise import Noise
+from pods_jax.envs.observation.observed import observed, split
 from pods_jax.envs.payload import Payload, Weights, make_payload, make_weights
 from pods_jax.settings import changed
 
@@ -81,6 +83,7 @@ __all__ = [
     "Energy",
     "Environment",
     "Functions",
+    "Noise",
     "Payload",
     "Weights",
     "from_step",
@@ -89,7 +92,9 @@ __all__ = [
     "make_payload",
     "make_weights",
     "names",
+    "observed",
     "settings",
     "settings_of",
+    "split",
     "tasks",
 ]

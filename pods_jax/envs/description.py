@@ -28,6 +28,10 @@ class Block:
     unit: str  # such as "m/s", or "unknown"
     size: int  # how many components
     meaning: str  # one phrase
+    shape: tuple[int, ...] = ()  # of the array that they are, row by row; of a list, if not given
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape) or (self.size,))
 
 
 @struct.dataclass

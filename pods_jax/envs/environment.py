@@ -35,7 +35,8 @@ class Functions:
     step, a `trajopt.LinearModel` of states as vectors (`trajopt.flatten`), where it is to be had for less than
     `jacfwd` asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and
     to stay in. energy: the mechanical energy. draw: what pictures show of a state. completed: what cannot be measured
-    of a state, such as the history of a method, from what can.
+    of a state, such as the history of a method, from what can. core: the simulator and its full state, of an
+    environment that wraps another one, its `parameters.env`; see `Environment.core`.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -51,6 +52,7 @@ class Functions:
     energy: Callable[[Parameters, State], Energy] | None = None
     draw: Callable[[Parameters, State], Drawing] | None = None
     completed: Callable[[Parameters, State], State] | None = None
+    core: Callable[[Parameters, State], tuple["Environment", State]] | None = None
 
 
 def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
@@ -118,6 +120,21 @@ class Environment:
         return None if self.functions.goal is None else self.functions.goal(self.parameters)
 
     @property
+    def simulator(self) -> "Environment":
+        """What simulates, with its nominal parameters: the innermost of environments that wrap each other."""
+        return self if self.functions.core is None else cast(Environment, self.parameters.env.simulator)
+
+    def core(self, state: State) -> tuple["Environment", State]:
+        """The environment in which trajectories are improved, with the parameters of this episode, and its state.
+
+        Both are its own, unless it wraps another one: what a policy does not see, past readings and the way to an
+        observation, is then left out.
+        """
+        if self.functions.core is None:
+            return self, state
+        return self.functions.core(self.parameters, self.as_state(state))
+
+    @property
     def space_dimension(self) -> int | None:
         """Number of dimensions d of the space that it is drawn in, 2 or 3; None where it cannot be drawn."""
         if self.functions.draw is None:
@@ -171,9 +188,14 @@ class Environment:
         It must be twice differentiable, and may couple state and action. Second-order methods use its quadratic
         model at each step with the positive semidefinite part of the Hessian of the cost; where actions may cost
         nothing in that model, they need `damping`. Raises InputError unless it returns one number; a
-        whole one, or True or False, becomes a floating-point number.
+        whole one, or True or False, becomes a floating-point number. An environment that wraps another one takes
+        none: give it to that one.
         """
         checks.function("reward", reward)
+        if self.functions.core is not None:
+            raise checks.InputError(
+                f"{self.name} wraps another environment: give the reward to that one, before it is wrapped"
+            )
         try:
             returned = jax.eval_shape(reward, jax.eval_shape(_reset, self, jax.random.key(0)), self.action_limit)
         except TypeError as error:

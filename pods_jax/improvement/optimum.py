@@ -23,9 +23,9 @@ def optimize(
 ) -> tuple[Improvement, jax.Array]:
     """A local optimum, by Riccati steps with adaptive damping; see `trajopt.levenberg_marquardt`.
 
-    actions: (T, A) to start from. guess: states with a leading T to start from, where the trajectory should be rather
-    than where the actions lead; unstable systems need it, see `Environment.goal`. It stops where a step gains less
-    than `tolerance` of the value, or after max_steps.
+    actions: (T, A) to start from. guess: states of `Environment.core` with a leading T to start from, where the
+    trajectory should be rather than where the actions lead; unstable systems need it, see `Environment.goal`. It
+    stops where a step gains less than `tolerance` of the value, or after max_steps.
 
     Returns the last improvement, its `value_before` that of the given actions, and whether it converged. The value is
     never below that; a search from a guess that did not get far enough ends with the given actions. Where derivatives
@@ -50,7 +50,7 @@ def _optimize(
     tolerance: float,
     guess: State | None,
 ) -> tuple[Improvement, jax.Array]:
-    state = env.as_state(state)
+    env, state = env.core(env.as_state(state))
     if guess is not None:
         guess = env.as_state(guess, "guess", ("T",))
     played = replay(env, state, actions)

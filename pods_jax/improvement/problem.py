@@ -1,5 +1,6 @@
 """A trajectory of an environment as a problem that `trajopt` solves."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -7,7 +8,7 @@ import jax
 
 from pods_jax import trajopt
 from pods_jax.envs.environment import Environment, State
-from pods_jax.rollouts import flatten_states
+from pods_jax.rollouts import core_trajectory, flatten_states
 from pods_jax.trajopt import Problem, flatten
 from pods_jax.types import Trajectory
 
@@ -33,6 +34,12 @@ def trajectory_problem(env: Environment, state: State, trajectory: Trajectory) -
         limit=env.action_limit,
     )
     return problem, unravel
+
+
+def core_problem(env: Environment, state: State, trajectory: Trajectory) -> tuple[Problem, Unravel]:
+    """`trajectory_problem` in `Environment.core`, where trajectories are improved."""
+    core, state, states = core_trajectory(env, state, trajectory.state)
+    return trajectory_problem(core, state, dataclasses.replace(trajectory, state=states))
 
 
 def _objective(env: Environment, unravel: Unravel) -> trajopt.Objective:

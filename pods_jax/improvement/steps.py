@@ -13,7 +13,7 @@ from pods_jax import checks, trajopt
 from pods_jax.devices import chunking, sharding
 from pods_jax.envs.environment import Environment, State
 from pods_jax.envs.trial import check_reverse_mode
-from pods_jax.improvement.problem import trajectory_problem
+from pods_jax.improvement.problem import core_problem
 from pods_jax.improvement.result import Improvement, Searched, improvement_of
 from pods_jax.rollouts import as_trajectories, check_environment, replay
 from pods_jax.trajopt import Direction, LineSearchResult, Problem, directions, no_step
@@ -33,7 +33,8 @@ def improve(
     actions: (T, A) within the limits. method: "first_order", "gauss_newton", "riccati", "conjugate_gradient",
     "newton", or "auto": that of the third and the fourth which takes fewer operations. damping: >= 0, added to the
     diagonal of the Hessian; needed where w_a = 0. num_steps: how many times; it stops early where nothing better is
-    found. Raises InputError on an unknown method, a wrong shape, and a damping or a count that is not allowed.
+    found. The states of the result are those of `Environment.core`. Raises InputError on an unknown method, a wrong
+    shape, and a damping or a count that is not allowed.
     """
     how = _checked(env, method, damping, num_steps)
     return _improve_actions(env, checks.leaves("state", state), checks.leaves("actions", actions), *how)
@@ -78,6 +79,7 @@ def improve_batch(
 def _improve_actions(
     env: Environment, state: State, actions: jax.Array, method: str, damping: float | jax.Array, num_steps: int
 ) -> Improvement:
+    env, state = env.core(state)
     return _improve_trajectory(env, state, replay(env, state, actions), method, damping, num_steps)
 
 
@@ -90,7 +92,7 @@ def _improve_trajectory(
     damping: float | jax.Array,
     num_steps: int,
 ) -> Improvement:
-    problem, unravel = trajectory_problem(env, state, trajectory)
+    problem, unravel = core_problem(env, state, trajectory)
     value, method = jnp.sum(trajectory.reward), _choose(env, method, problem)
 
     def again(_, found):
@@ -113,22 +115,22 @@ def _improve_batch(
 ) -> Improvement:
     states, trajectories = as_trajectories(env, states, trajectories)
     first = jax.tree.map(lambda leaf: leaf[0], (states, trajectories))
-    method = _choose(env, method, trajectory_problem(env, *first)[0])
+    method = _choose(env, method, core_problem(env, *first)[0])
 
     def improve_share(shared, rollouts):
         env, damping = shared
 
         def find(pair):
-            return _direction(trajectory_problem(env, *pair)[0], method, damping)
+            return _direction(core_problem(env, *pair)[0], method, damping)
 
         def search(triple):
             state, trajectory, direction = triple
-            problem, unravel = trajectory_problem(env, state, trajectory)
+            problem, unravel = core_problem(env, state, trajectory)
             value = jnp.sum(trajectory.reward)
             return improvement_of((direction, _line_search(problem, direction, -value)), unravel, value, method)
 
         horizon, num_actions = rollouts[1].action.shape[1:]
-        size = horizon * num_actions if method in directions.DENSE else env.state_size
+        size = horizon * num_actions if method in directions.DENSE else env.simulator.state_size
         found = chunking.in_chunks(find, rollouts, size**2, chunk_size)
         return chunking.in_chunks(search, (*rollouts, found), 1)
 
@@ -139,7 +141,7 @@ def _choose(env: Environment, method: str, problem: Problem) -> str:
     """The direction to take; raises InputError where it needs derivatives that the environment does not have."""
     chosen = directions.choose(method, problem)
     if chosen in directions.REVERSE_MODE:
-        check_reverse_mode(env, f"the method {chosen!r}")
+        check_reverse_mode(env.simulator, f"the method {chosen!r}")
     return chosen
 
 

@@ -21,6 +21,7 @@ class PolicyNetwork(nn.Module):
 
     hidden_sizes: Sequence[int]
     action_size: int
+    encoder: nn.Module | None = None  # what comes before the hidden layers, see `encoders`
 
     def __call__(self, observation: jax.Array, action_limit: jax.Array) -> jax.Array:
         """(..., A) for observations (..., O) and limits (A,), both in action units."""
@@ -32,6 +33,8 @@ class PolicyNetwork(nn.Module):
         """(..., A) what the tanh is taken of: the location of a tanh-normal distribution of actions."""
         mean, deviation = self._scale("mean", jnp.zeros, observation), self._scale("deviation", jnp.ones, observation)
         hidden = (observation - mean) / deviation
+        if self.encoder is not None:
+            hidden = self.encoder(hidden)
         for size in self.hidden_sizes:
             hidden = nn.relu(nn.Dense(size, param_dtype=observation.dtype)(hidden))
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")

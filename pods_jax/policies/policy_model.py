@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from pods_jax.envs.environment import Environment, State
+from pods_jax.policies.encoders import make_encoder
 from pods_jax.policies.network import PolicyNetwork
 from pods_jax.rollouts import rollout
 from pods_jax.types import Key, Policy
@@ -75,6 +76,6 @@ class PolicyLearning:
     optimizer: optax.GradientTransformation
 
 
-def make_policy_model(env: Environment, hidden_sizes: tuple[int, ...]) -> PolicyModel:
-    """The policy network with such hidden layers for an environment."""
-    return PolicyModel(env, PolicyNetwork(hidden_sizes, env.action_size))
+def make_policy_model(env: Environment, hidden_sizes: tuple[int, ...], network: Any = "mlp") -> PolicyModel:
+    """The policy network with such hidden layers for an environment; network: see `encoders.make_encoder`."""
+    return PolicyModel(env, PolicyNetwork(hidden_sizes, env.action_size, make_encoder(network, env)))

@@ -66,6 +66,13 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
             "env.terminal_only must be False, since the penalty that keeps the control phase near the policy is a "
             "part of the cost of every step; pods, bptt and shac can do it",
         )
+    if env.functions.core is not None:
+        raise InputError(
+            "algorithm.name",
+            "gps",
+            "keeps its controllers near the policy in the full state, which a policy that observes less does not "
+            "know; pods, bptt, shac, ppo and sac can do it",
+        )
     check_reward(env)
     gps = Gps(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
     return Algorithm("gps", env, config, gps.init, gps.update, gps.policy)

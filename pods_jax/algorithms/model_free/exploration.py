@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from pods_jax import checks
 from pods_jax.envs.environment import Environment
+from pods_jax.policies.encoders import make_encoder
 from pods_jax.policies.network import PolicyNetwork, scaling
 from pods_jax.rollouts import step_starts
 from pods_jax.types import Key, Policy
@@ -155,5 +156,5 @@ def make_explorer(name: str, env: Environment, config: Any) -> Explorer:
             f"{name} learns the value of an observation, which does not tell how many steps are left until the only "
             "reward; must be False (pods takes it)",
         )
-    network = PolicyNetwork(config.hidden_sizes, env.action_size)
+    network = PolicyNetwork(config.hidden_sizes, env.action_size, make_encoder(config.network, env))
     return Explorer(env, network, config.standardize, config.loss.reward_scale)

@@ -25,6 +25,7 @@ from pods_jax import settings
 from pods_jax.algorithms.algorithm import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
+from pods_jax.policies.encoders import NETWORK_MEANING
 from pods_jax.settings import group, setting
 from pods_jax.types import Key, Metrics, Policy
 
@@ -63,6 +64,7 @@ class Config:
 
     batch_size: int = setting(512, "rollouts per epoch", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of policy, its scale and critic")
+    network: Any = setting("mlp", NETWORK_MEANING)
     standardize: bool = setting(True, "whether observations are scaled by their spread so far")
     optimizer: Optimizer = group(Optimizer, "Adam, in passes over minibatches of whole episodes")
     loss: Loss = group(Loss, "the coefficients of the loss")

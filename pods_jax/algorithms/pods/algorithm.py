@@ -68,7 +68,7 @@ class TrainState:
 def make(env: Environment, config: Config | None = None) -> Algorithm:
     """PODS for one environment. Raises InputError naming a setting that is not allowed."""
     config = resolve(config or Config(), env)
-    pods = Pods(env, config, make_policy_model(env, config.hidden_sizes), optax.scale_by_adam())
+    pods = Pods(env, config, make_policy_model(env, config.hidden_sizes, config.network), optax.scale_by_adam())
     later = (Phase("fine-tuning", config.fine_tune_after, pods.fine_tune),) if config.fine_tune_after else ()
     if not config.teacher.num_epochs:
         return Algorithm("pods", env, config, pods.init, pods.update, pods.policy, later)

@@ -2,18 +2,20 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pods_jax import settings
 from pods_jax.algorithms.pods.teacher import is_needed
 from pods_jax.checks import InputError
 from pods_jax.envs.environment import Environment
 from pods_jax.envs.trial import check_reverse_mode, check_reward
+from pods_jax.policies.encoders import NETWORK_MEANING
 from pods_jax.settings import group, setting
 from pods_jax.trajopt import METHODS, REVERSE_MODE, WITHOUT_FEEDBACK
 
-GRADIENT_STEPS, GRADIENT_STEPS_IN_SPACE = 50, 200
-"""Per epoch, where the settings leave it open; in space each step takes a quarter of the samples."""
+GRADIENT_STEPS, MORE_GRADIENT_STEPS = 50, 200
+"""Per epoch, where the settings leave it open: more, each on a quarter of the samples, where the policy is harder to
+fit, in space and where not all of the state is observed."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Regression:
         choices=("auto", "visited", "improved"),
     )
     gradient_steps: int = setting(
-        0, "gradient steps per epoch; 0: 50, or in space 200, each on a quarter of minibatch_size", at_least=0
+        0,
+        "gradient steps per epoch; 0: 50, or in space and where not all of the state is observed 200, each on a "
+        "quarter of minibatch_size",
+        at_least=0,
     )
     minibatch_size: int = setting(1024, "samples per gradient step; 0: all", at_least=0)
     standardize: bool = setting(False, "whether the network scales observations by their spread in the first epoch")
@@ -91,6 +96,7 @@ class Config:
 
     batch_size: int = setting(400, "rollouts per epoch, k in the paper", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of the policy network")
+    network: Any = setting("mlp", NETWORK_MEANING)
     fine_tune_after: int = setting(
         0, "epochs, after which the policy follows the gradient of its return; 0: never", at_least=0
     )
@@ -106,7 +112,7 @@ def resolve(config: Config, env: Environment) -> Config:
     config = settings.check(config, "algorithm")
     method, damping = config.improvement.method, config.improvement.damping
     if method in REVERSE_MODE:
-        check_reverse_mode(env, f"the method {method!r}")
+        check_reverse_mode(env.simulator, f"the method {method!r}")
     check_reward(env)
     if env.terminal_only and method != "first_order" and damping == 0:
         raise InputError(
@@ -120,8 +126,8 @@ def resolve(config: Config, env: Environment) -> Config:
         states = "improved" if method in WITHOUT_FEEDBACK else "visited"
         regression = dataclasses.replace(regression, states=states)
     if regression.gradient_steps == 0:
-        in_space = env.space_dimension == 3
-        share = GRADIENT_STEPS_IN_SPACE // GRADIENT_STEPS if in_space else 1
+        is_hard = env.space_dimension == 3 or env.functions.core is not None
+        share = MORE_GRADIENT_STEPS // GRADIENT_STEPS if is_hard else 1
         size = regression.minibatch_size
         regression = dataclasses.replace(
             regression, gradient_steps=GRADIENT_STEPS * share, minibatch_size=max(size // share, 1) if size else 0

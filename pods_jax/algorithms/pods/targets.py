@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from pods_jax import checks, linalg
 from pods_jax.envs.environment import Environment, State
 from pods_jax.policies.regression import Samples
-from pods_jax.rollouts import flatten_states, step_starts
+from pods_jax.rollouts import core_trajectory, flatten_states, observations, step_starts
 from pods_jax.types import LocalFeedback, Trajectory
 
 STATES = ("visited", "improved")
@@ -50,15 +50,15 @@ def regression_targets(
 ) -> Samples:
     """The samples of one rollout: T on the "improved" states, 2 T on the "visited" states and these.
 
-    visited: what the policy did from `initial_state`. feedback: the improved trajectory and how to react near it.
+    visited: what the policy did from `initial_state`. feedback: the improved trajectory and how to react near it, in
+    states of `Environment.core`.
     states: on which the policy is to imitate it. improved_share: in [0, 1], what share of the weight goes to the
     improved states, beside the visited ones. Raises InputError on other words for `states`.
     """
     checks.choice("states", states, STATES)
-    improved_starts = step_starts(initial_state, feedback.states)
     identity = jnp.eye(env.action_size, dtype=feedback.actions.dtype)
     imitate = Samples(
-        observation=jax.vmap(env.observe)(improved_starts),
+        observation=observations(env, initial_state, feedback.actions, feedback.states),
         target=feedback.actions,
         weight=jnp.broadcast_to(identity, feedback.action_hessian.shape),
     )
@@ -81,9 +81,8 @@ def reaction_targets(
     reach: they weigh nothing from the first step on in which the feedback asks for more than so many times the action
     limit, since what it says there means nothing.
     """
-    starts, taught = (
-        flatten_states(step_starts(initial_state, states)) for states in (visited.state, feedback.states)
-    )
+    _, start, states = core_trajectory(env, initial_state, visited.state)
+    starts, taught = (flatten_states(step_starts(start, states)) for states in (states, feedback.states))
     reaction = jnp.einsum("tan,tn->ta", feedback.gains, starts - taught, precision="highest")
     wanted, limit = feedback.actions + reaction, env.action_limit[None]
     weight = feedback.action_hessian
@@ -99,7 +98,7 @@ def is_healthy(
     """() True if a rollout and its improvement, of return `value` (), are solved in every step and finite."""
     finite = linalg.is_finite((visited.reward, feedback.actions, value, feedback.gains, feedback.action_hessian))
     visited_solved = is_solved(env, initial_state, visited.action, visited.state)
-    return finite & visited_solved & is_solved(env, initial_state, feedback.actions, feedback.states)
+    return finite & visited_solved & is_solved(*env.core(initial_state), feedback.actions, feedback.states)
 
 
 def is_solved(env: Environment, initial_state: State, actions: jax.Array, states: State) -> jax.Array:

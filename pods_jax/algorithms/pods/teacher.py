@@ -77,6 +77,7 @@ def is_needed(env: Environment) -> bool:
 
     By the largest eigenvalue of the derivative of a step, taken at the goal with the action zero.
     """
+    env = env.simulator
     if env.goal is None:
         return False
     zero = jnp.zeros_like(env.action_limit)
@@ -91,21 +92,19 @@ def begin(env: Environment, states: State, key: Key) -> Teacher:
     """Guesses for initial states, leaves (k, ...), before anything is searched; the key is consumed."""
     count = jax.tree.leaves(states)[0].shape[0]
     actions = random_actions(env, key, count, held=False)
-    if env.goal is None:
-        return jax.vmap(partial(_begin, env, None))(states, actions, jnp.zeros(count, bool))
-    goal = flatten(env.goal)[0]
-    is_at_goal = jnp.arange(count) % 2 == 0
-    actions = jnp.where(is_at_goal[:, None, None], 0.0, actions)
-    return jax.vmap(partial(_begin, env, goal))(states, actions, is_at_goal)
+    is_at_goal = jnp.zeros(count, bool)
+    if env.simulator.goal is not None:
+        is_at_goal = jnp.arange(count) % 2 == 0
+        actions = jnp.where(is_at_goal[:, None, None], 0.0, actions)
+    return jax.vmap(partial(_begin, env))(states, actions, is_at_goal)
 
 
-def _begin(
-    env: Environment, goal: jax.Array | None, state: State, actions: jax.Array, is_at_goal: jax.Array
-) -> Teacher:
+def _begin(env: Environment, state: State, actions: jax.Array, is_at_goal: jax.Array) -> Teacher:
+    env, state = env.core(state)
     problem, _ = trajectory_problem(env, state, replay(env, state, actions))
     states = problem.states
-    if goal is not None:
-        states = jnp.where(is_at_goal, jnp.broadcast_to(goal, states.shape), states)
+    if env.goal is not None:
+        states = jnp.where(is_at_goal, jnp.broadcast_to(flatten(env.goal)[0], states.shape), states)
     cost = jnp.sum(problem.weights * jax.vmap(problem.objective.cost)(states, actions))
     begun = no_step(around_guess(problem, states), cost)
     gaps = jnp.where(is_at_goal, jnp.asarray(begun.gaps), 0.0)  # what was simulated has gaps by rounding only
@@ -142,7 +141,7 @@ def feedback(env: Environment, states: State, teacher: Teacher) -> LocalFeedback
         problem = _problem(env, state, best)
         with jax.default_matmul_precision("highest"):
             direction = riccati(dataclasses.replace(problem, gaps=None))
-        unravel = flatten(state)[1]
+        unravel = flatten(env.core(state)[1])[1]
         return LocalFeedback(best.actions, jax.vmap(unravel)(best.states), direction.gains, direction.action_hessian)
 
     return jax.vmap(react)(states, teacher.best)
@@ -154,7 +153,7 @@ def agree(env: Environment, states: State, teacher: Teacher, gains: jax.Array, k
     gains: (k, T, A, n) of the feedback around the trajectories.
     """
     count = teacher.damping.shape[0]
-    first = jax.vmap(lambda state: flatten(state)[0])(states)
+    first = jax.vmap(lambda state: _core_vector(env, state))(states)
     starts = jnp.concatenate([first[:, None], teacher.best.states[:, :-1]], axis=1)
     found = teacher
     for other in (jnp.full(count, jnp.argmax(teacher.value)), jax.random.permutation(key, count)):
@@ -164,7 +163,7 @@ def agree(env: Environment, states: State, teacher: Teacher, gains: jax.Array, k
         tried = dataclasses.replace(
             best,
             actions=followed.action,
-            states=jax.vmap(flatten_states)(followed.state),
+            states=jax.vmap(jax.vmap(lambda state: _core_vector(env, state)))(followed.state),
             cost=-jnp.sum(env.reward_weights(env.horizon)[None] * followed.reward, axis=1),
             gaps=jnp.zeros_like(best.states),
         )
@@ -192,7 +191,7 @@ def imitation_targets(
     least, largest = np.log(ACTION_NOISE)
     size = jnp.exp(jax.random.uniform(key_size, (), limit.dtype, least, largest))
     noise = size * limit[None] * jax.random.normal(key_noise, taught.actions.shape, limit.dtype)
-    starts = flatten_states(step_starts(state, taught.states))
+    starts = flatten_states(step_starts(env.core(state)[1], taught.states))
     disturbed = _follow(env, state, taught.actions, starts, taught.gains, noise)
     samples = [reaction_targets(env, state, followed, taught, REACH) for followed in (visited, disturbed)]
     return jax.tree.map(lambda first, second: jnp.concatenate([first, second]), *samples)
@@ -205,21 +204,26 @@ def _follow(
 
     actions, noise: (T, A). starts: (T, n) in which the steps of the trajectory began. gains: (T, A, n).
     """
-    first, unravel = flatten(state)
 
-    def advance(vector: jax.Array, inputs: Any) -> Any:
+    def advance(here: State, inputs: Any) -> Any:
         action, start, gain, disturbance = inputs
-        action = action + jnp.matmul(gain, vector - start, precision="highest") + disturbance
+        action = action + jnp.matmul(gain, _core_vector(env, here) - start, precision="highest") + disturbance
         action = jnp.clip(action, -env.action_limit, env.action_limit)
-        here = unravel(vector)
         after = env.step(here, action)
-        return flatten(after)[0], Trajectory(env.observe(here), action, env.reward(after, action), after)
+        return after, Trajectory(env.observe(here), action, env.reward(after, action), after)
 
-    return jax.lax.scan(advance, first, (actions, starts, gains, noise))[1]
+    return jax.lax.scan(advance, env.as_state(state), (actions, starts, gains, noise))[1]
+
+
+def _core_vector(env: Environment, state: State) -> jax.Array:
+    """(n,) the state of `Environment.core` as a vector."""
+    vector: jax.Array = flatten(env.core(state)[1])[0]
+    return vector
 
 
 def _problem(env: Environment, state: State, best: LineSearchResult) -> Problem:
-    """The problem of improving a stored trajectory."""
+    """The problem of improving a stored trajectory, in `Environment.core`."""
+    env, state = env.core(state)
     unravel = flatten(state)[1]
     nothing = jnp.zeros(best.actions.shape[0], best.actions.dtype)
     trajectory = Trajectory(nothing, best.actions, nothing, jax.vmap(unravel)(best.states))

@@ -27,6 +27,7 @@ from pods_jax.algorithms.shac.critic import Critic, CriticNetwork, lambda_return
 from pods_jax.envs.environment import Environment, State
 from pods_jax.envs.trial import check_reverse_mode, check_reward
 from pods_jax.policies.descent import Descent, clipped_adam, decayed_rate, descend, if_finite, init_descent
+from pods_jax.policies.encoders import NETWORK_MEANING
 from pods_jax.policies.policy_model import PolicyLearning, make_policy_model
 from pods_jax.rollouts import sample_states
 from pods_jax.settings import group, setting
@@ -62,6 +63,7 @@ class Config:
     minibatch_size: int = setting(64, "episodes at a time, N", at_least=1)
     window: int = setting(10, "steps that a gradient passes through", at_least=1)
     hidden_sizes: tuple[int, ...] = setting((128, 128), "units of each hidden layer of the policy network")
+    network: Any = setting("mlp", NETWORK_MEANING)
     optimizer: GradientOptimizer = group(GradientOptimizer, "Adam, for policy and critic")
     critic: CriticSettings = group(CriticSettings, "what learns the value of states")
 
@@ -98,7 +100,8 @@ def make(env: Environment, config: Config | None = None) -> Algorithm:
     check_reward(env)
     batch_size, minibatch_size = whole_minibatches(config.batch_size, config.minibatch_size)
     config = dataclasses.replace(config, batch_size=batch_size, minibatch_size=minibatch_size)
-    model, optimizer = make_policy_model(env, config.hidden_sizes), clipped_adam(config.optimizer.max_gradient_norm)
+    model = make_policy_model(env, config.hidden_sizes, config.network)
+    optimizer = clipped_adam(config.optimizer.max_gradient_norm)
     shac = Shac(env, config, model, optimizer, Critic(env, CriticNetwork(config.critic.hidden_sizes)))
     return Algorithm("shac", env, config, shac.init, shac.update, shac.policy)
 

@@ -1,0 +1,1 @@
+"""Environments of which a policy sees less than the state: sensors, a camera, history, delay and noise."""
