@@ -39,8 +39,11 @@ class Setting:
     at_most: float | None = None
     choices: tuple[str, ...] = ()
 
-    def check(self, path: str, value: Any, default: Any) -> Any:
-        """The value in the type of the default; raises InputError naming the path if it is not allowed."""
+    def check(self, path: str, value: Any, default: Any, traced: bool = False) -> Any:
+        """The value in the type of the default; raises InputError naming the path if it is not allowed.
+
+        traced: whether numbers may be traced, of which only the shape is checked.
+        """
         if self.choices:
             return checks.choice(path, value, self.choices)
         if isinstance(default, bool):
@@ -49,10 +52,13 @@ class Setting:
             at_least = -(2**63) if self.at_least is None else int(self.at_least)
             return checks.integer(path, value, at_least=at_least, at_most=_whole(self.at_most))
         if isinstance(default, float):
-            return checks.number(path, value, above=self.above, at_least=self.at_least, at_most=self.at_most)
+            allow = checks.scalar if traced else checks.number
+            return allow(path, value, above=self.above, at_least=self.at_least, at_most=self.at_most)
         if isinstance(default, tuple) and default and all(isinstance(entry, int) for entry in default):
             return checks.sizes(path, value)
         if isinstance(default, tuple) and default and all(isinstance(entry, float) for entry in default):
+            if traced and checks.is_traced(value):
+                return tuple(checks.scalars(path, value, (len(default),)))
             return tuple(checks.array(path, value, (len(default),), at_least=self.at_least).tolist())
         return value  # checked by whoever uses it
 
@@ -93,12 +99,17 @@ def group(kind: Any, meaning: str) -> Any:
 
 
 def mistakes(
-    base: Config, values: Mapping[str, Any], path: str, moved: Mapping[str, str] | None = None
+    base: Config,
+    values: Mapping[str, Any],
+    path: str,
+    moved: Mapping[str, str] | None = None,
+    *,
+    traced: bool = False,
 ) -> list[InputError]:
     """What is wrong with new values for some settings, groups as mappings: one error for each mistake.
 
     path: how the settings are called in messages, "algorithm" for example. moved: former names of settings, and where
-    they are now.
+    they are now. traced: whether numbers may be traced.
     """
     fields = {field.name: field for field in dataclasses.fields(base)}
     found: list[InputError] = []
@@ -112,31 +123,38 @@ def mistakes(
             field = fields[name]
             if kind := field.metadata.get("group"):
                 inner = dataclasses.asdict(value) if isinstance(value, kind) else _as_mapping(where, value, kind)
-                found += mistakes(getattr(base, name), inner, where)
+                found += mistakes(getattr(base, name), inner, where, traced=traced)
             else:
-                _known(field).check(where, value, getattr(base, name))
+                _known(field).check(where, value, getattr(base, name), traced)
         except InputError as error:
             found.append(error)
     return found
 
 
-def changed(base: ConfigT, values: Mapping[str, Any], path: str, moved: Mapping[str, str] | None = None) -> ConfigT:
+def changed(
+    base: ConfigT,
+    values: Mapping[str, Any],
+    path: str,
+    moved: Mapping[str, str] | None = None,
+    *,
+    traced: bool = False,
+) -> ConfigT:
     """The settings with new values for some, as for `mistakes`: `{"batch_size": 8, "guard": {"size": 4}}`.
 
     Raises InputError for the first mistake: a name that does not exist (with the new or the closest one), or a value
     that is not allowed.
     """
-    if found := mistakes(base, values, path, moved):
+    if found := mistakes(base, values, path, moved, traced=traced):
         raise found[0]
     groups = {field.name for field in dataclasses.fields(base) if "group" in field.metadata}
     new = dict(values)
     for name in groups & new.keys():
         if isinstance(new[name], Mapping):
-            new[name] = changed(getattr(base, name), new[name], f"{path}.{name}")
-    return check(dataclasses.replace(base, **new), path)
+            new[name] = changed(getattr(base, name), new[name], f"{path}.{name}", traced=traced)
+    return check(dataclasses.replace(base, **new), path, traced=traced)
 
 
-def check(config: ConfigT, path: str) -> ConfigT:
+def check(config: ConfigT, path: str, *, traced: bool = False) -> ConfigT:
     """The settings with each value in the type of its default; raises InputError for one that is not allowed."""
     found = {}
     for field in dataclasses.fields(config):
@@ -144,10 +162,10 @@ def check(config: ConfigT, path: str) -> ConfigT:
         if kind := field.metadata.get("group"):
             if not isinstance(value, kind):
                 raise InputError(where, value, f"must be an instance of {kind.__name__}")
-            found[field.name] = check(value, where)
+            found[field.name] = check(value, where, traced=traced)
         else:
             default = value if field.default is MISSING else field.default
-            found[field.name] = _known(field).check(where, value, default)
+            found[field.name] = _known(field).check(where, value, default, traced)
     return dataclasses.replace(config, **found)
 
 

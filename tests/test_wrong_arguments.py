@@ -175,6 +175,8 @@ def of_envs(env, position):
             envs.make,
             {"name": "pendulum_2d", "task": "stop", "terminal_only": False, "horizon": 2, "stiffness": 100.0},
         ),
+        "replaced": (envs.replaced, {"env": env, "values": {"mass": [2.0]}}),
+        "values": (envs.values, {"env": env, "names": ["mass"]}),
         "make_weights": (envs.make_weights, {"values": (1, 1, 1, 1)}),
         "make_drawing": (envs.make_drawing, drawing | planes),
         "from_step": (envs.from_step, {**own, **texts, "action_limit": [1.0], "horizon": 2, "time_step": 1.0}),

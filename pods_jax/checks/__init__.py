@@ -1,6 +1,6 @@
 """Refusing bad input where it enters: what was got, what is allowed, what to do."""
 
-from pods_jax.checks.arrays import array, is_key, is_real, key, leaves, like, reals, scalar, shape
+from pods_jax.checks.arrays import array, is_key, is_real, is_traced, key, leaves, like, reals, scalar, scalars, shape
 from pods_jax.checks.errors import InputError, missing
 from pods_jax.checks.values import (
     MAX_INTEGER,
@@ -33,6 +33,7 @@ __all__ = [
     "integer",
     "is_key",
     "is_real",
+    "is_traced",
     "key",
     "leaves",
     "like",
@@ -42,6 +43,7 @@ __all__ = [
     "path",
     "reals",
     "scalar",
+    "scalars",
     "seed",
     "shape",
     "sized",

@@ -102,12 +102,34 @@ def reals(name: str, value: Any, shape: tuple[int | str, ...] | None, dtype: Any
     return result.astype(dtype)
 
 
-def scalar(name: str, value: Any, dtype: Any, *, at_least: float) -> Any:
-    """Returns one number >= at_least as a float, or in the type `dtype` where it is traced and unknown."""
-    if isinstance(value, jax.core.Tracer):
-        return reals(name, value, (), dtype)
+def is_traced(*values: Any) -> bool:
+    """Whether one of the values, or of the leaves of pytrees, is not known yet, within `jit`, `vmap` or `grad`."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def scalar(
+    name: str,
+    value: Any,
+    dtype: Any = float,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """Returns one number in its range as a float, or in the type `dtype` where it is traced, whatever its value."""
+    if is_traced(value):
+        return reals(name, value, (), jnp.result_type(dtype))  # float is that of this precision
     is_array = isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and is_real(value.dtype)
-    return number(name, value.item() if is_array else value, at_least=at_least)
+    return number(name, value.item() if is_array else value, above=above, at_least=at_least, at_most=at_most)
+
+
+def scalars(
+    name: str, value: Any, shape: tuple[int, ...], *, above: float | None = None, at_least: float | None = None
+) -> Any:
+    """Returns finite numbers as `array` does, or of this shape as JAX has them where one of them is traced."""
+    if is_traced(value):
+        return reals(name, value, shape, jnp.result_type(float))
+    return array(name, value, shape, above=above, at_least=at_least)
 
 
 def shape(name: str, value: Any, expected: tuple[int, ...]) -> Any:

@@ -126,7 +126,7 @@ def _parameters(env: envs.Environment, entries: Sequence[str]) -> dict[str, floa
     begin: dict[str, float] = {}
     for entry in entries:
         name, _, value = entry.partition("=")
-        known = identification.values(env, [name])
+        known = envs.values(env, [name])
         begin |= {each: _number(f"parameters {name}", value) for each in known} if value else known
     if not begin:
         raise InputError("parameters", list(entries), "must name at least one, for example mass")

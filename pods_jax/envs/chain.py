@@ -7,10 +7,11 @@ in `envs.make`.
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, sim
+from pods_jax import checks, linalg, sim
 from pods_jax.envs.environment import Environment
 from pods_jax.envs.payload import make_payload
 from pods_jax.envs.task_settings import TaskSettings
@@ -48,10 +49,11 @@ def make_chain(name: str, task: str, dimension: int, handle: sim.Handle, setting
     )
 
 
-def hanging_position(settings: ChainSettings, dimension: int) -> np.ndarray:
+def hanging_position(settings: ChainSettings, dimension: int) -> np.ndarray | jax.Array:
     """(P, d) [m]: each link carries the masses below it and stretches by weight / stiffness."""
     below = np.arange(settings.num_points, 0, -1)
     stretch = below * settings.mass * sim.STANDARD_GRAVITY / settings.stiffness
-    position = np.zeros((settings.num_points, dimension))
-    position[:, -1] = -np.cumsum(settings.link_length + stretch)
+    module = linalg.module_of(stretch, settings.link_length)
+    height = -module.cumsum(settings.link_length + stretch)
+    position: np.ndarray | jax.Array = module.stack([module.zeros_like(height)] * (dimension - 1) + [height], axis=1)
     return position

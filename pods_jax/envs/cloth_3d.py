@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, sim
+from pods_jax import checks, linalg, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
 from pods_jax.envs.task_settings import TaskSettings
@@ -48,9 +48,10 @@ def make(task: str, settings: Settings) -> Environment:
     mass, stiffness, damping, drag = settings.material
     held = _check_held(settings.held, rows, columns)
     number = _numbering(rows, columns, held)
-    flat = np.zeros((rows * columns, 3))  # the target: row 0 along y = 0, the others towards -y
-    for row, column in np.ndindex(rows, columns):
-        flat[number[row, column]] = [spacing * column, -spacing * row, 0.0]
+    module = linalg.module_of(spacing)
+    row, column = np.divmod(np.argsort(number.reshape(-1)), columns)  # of each point
+    # The target: row 0 along y = 0, the others towards -y.
+    flat = module.stack([spacing * column, -spacing * row, 0.0 * row], axis=1)
     pairs = sim.grid(number)
     springs = []
     for kind, share in (("structural", 1.0), ("shear", SHEAR), ("bending", BENDING)):
@@ -66,8 +67,9 @@ def make(task: str, settings: Settings) -> Environment:
         drag=drag,
     )
     # Hanging above the far edge of its place on the table.
-    height, lowest = spacing * (rows - 1), np.array([0.0, -spacing * (rows - 1), CLEARANCE])
-    hanging = flat[:, [0, 2, 1]] + lowest + [0.0, 0.0, height]
+    height = spacing * (rows - 1)
+    hanging = flat[:, np.array([0, 2, 1])] + module.asarray([[0.0, -height, CLEARANCE]])
+    hanging = hanging + module.asarray([[0.0, 0.0, height]])
     start_handle = jnp.asarray((hanging - flat)[: len(held)].reshape(-1))
     return payload.make_payload(
         "cloth_3d",

@@ -35,8 +35,10 @@ class Functions:
     step, a `trajopt.LinearModel` of states as vectors (`trajopt.flatten`), where it is to be had for less than
     `jacfwd` asks. observation_layout: what the components of `observe` mean, in order. goal: the state to be in and
     to stay in. energy: the mechanical energy. draw: what pictures show of a state. completed: what cannot be measured
-    of a state, such as the history of a method, from what can. core: the simulator and its full state, of an
-    environment that wraps another one, its `parameters.env`; see `Environment.core`.
+    of a state, such as the history of a method, from what can. derived: the parameters with those that follow from
+    others, such as where a load hangs, computed anew; for whoever puts other values in their place. core: the
+    simulator and its full state, of an environment that wraps another one, its `parameters.env`; see
+    `Environment.core`.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -52,6 +54,7 @@ class Functions:
     energy: Callable[[Parameters, State], Energy] | None = None
     draw: Callable[[Parameters, State], Drawing] | None = None
     completed: Callable[[Parameters, State], State] | None = None
+    derived: Callable[[Parameters], Parameters] | None = None
     core: Callable[[Parameters, State], tuple["Environment", State]] | None = None
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions, finite_step_error
@@ -117,7 +118,8 @@ def make(task: str, settings: Settings) -> Environment:
     Raises InputError where the leg cannot carry the body, however far it is pressed.
     """
     weight = settings.mass * settings.gravity
-    if settings.leg_stiffness * settings.leg_length <= weight:
+    carried = settings.leg_stiffness * settings.leg_length - weight
+    if not checks.is_traced(carried) and carried <= 0:
         cure = f"must be greater than {weight / settings.leg_length:g}, or the leg cannot carry the weight"
         raise InputError("env.leg_stiffness", settings.leg_stiffness, cure)
     return make_robot("hopper_slip", task, FUNCTIONS, settings, parameters_of(Hopper, settings), [1.0, 1.0], "")

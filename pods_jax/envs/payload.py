@@ -7,6 +7,7 @@ Objective (Eq. 15): -reward = w_p |p|^2 + w_x |x|^2 + w_v |v|^2 + w_a |a|^2 with
 the payload positions relative to their targets, v the payload velocities, summed over points.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ from pods_jax.types import Key
 
 TASKS = ("stop", "stop_at_origin")
 LAY = "lay"
+
+TAUT = 1.5
+"""How far points are lowered for a guess of where they hang, by what is missing of the length of a cable."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Payload:
     translations: jax.Array  # (m, A), moves of the handle coordinates that shift all handles alike
     velocity_modes: jax.Array  # (m, P), how much of each random velocity each point gets
     weights: Weights = struct.field(pytree_node=False)
+    rests_at_start: bool = struct.field(pytree_node=False, default=False)  # whether the target is where it starts
 
 
 def make_payload(
@@ -82,14 +87,14 @@ def make_payload(
     checks.instance("weights", weights, Weights, "envs.make_weights([0, 0, 1, 0.1])")
     for field in ("handle", "position", "velocity", "action"):
         checks.number(f"weight_{field}", getattr(weights, field), at_least=0.0)
-    initial_displacement = checks.number("initial_displacement", initial_displacement, at_least=0.0)
+    initial_displacement = checks.scalar("initial_displacement", initial_displacement, at_least=0.0)
     if task == "stop":
         weights = Weights(0.0, 0.0, weights.velocity, weights.action)
         initial_displacement = 0.0
-    limit = checks.number("action_limit", action_limit, above=0.0)
+    limit = checks.scalar("action_limit", action_limit, above=0.0)
     shape = (system.num_points, system.dimension)
-    target = jnp.asarray(checks.array("rest_position", rest_position, shape))
-    start = target if start_position is None else jnp.asarray(checks.array("start_position", start_position, shape))
+    target = jnp.asarray(checks.scalars("rest_position", rest_position, shape))
+    start = target if start_position is None else jnp.asarray(checks.scalars("start_position", start_position, shape))
     coordinates = np.zeros(system.action_size) if start_handle is None else start_handle
     modes = np.eye(system.num_points) if velocity_modes is None else velocity_modes
     return Environment(
@@ -101,15 +106,16 @@ def make_payload(
         parameters=Payload(
             system=system,
             rest_position=target,
-            start_handle=jnp.asarray(checks.array("start_handle", coordinates, (system.action_size,))),
+            start_handle=jnp.asarray(checks.scalars("start_handle", coordinates, (system.action_size,))),
             start_position=start,
-            initial_speed=jnp.asarray(checks.number("initial_speed", initial_speed, at_least=0.0)),
+            initial_speed=jnp.asarray(checks.scalar("initial_speed", initial_speed, at_least=0.0)),
             initial_displacement=jnp.asarray(initial_displacement),
             translations=jnp.asarray(common_translations(system)),
             velocity_modes=jnp.asarray(
                 checks.array("velocity_modes", modes, (len(np.atleast_1d(modes)), system.num_points))
             ),
             weights=weights,
+            rests_at_start=start_position is None and start_handle is None,
         ),
         action_limit=jnp.full(system.action_size, limit),
         action_unit="m/s",
@@ -250,6 +256,33 @@ def completed(payload: Payload, state: sim.State) -> sim.State:
     return sim.initial_state(payload.system, state.handle, state.position, state.velocity)
 
 
+def derived(payload: Payload) -> Payload:
+    """The parameters with the equilibrium that belongs to the system, after parts of the system were replaced."""
+    guess = _stretched(payload.system, payload.start_handle, payload.start_position)
+    hanging = sim.equilibrium(payload.system, payload.start_handle, guess)
+    target = hanging if payload.rests_at_start else payload.rest_position
+    return dataclasses.replace(payload, start_position=hanging, rest_position=target)
+
+
+def _stretched(system: sim.System, handle: jax.Array, position: jax.Array) -> jax.Array:
+    """(P, d) [m] where to look for the equilibrium of a system that hung at `position` before its springs changed.
+
+    All points move away from the handles as springs have grown, and down until no cable is slack: from there Newton's
+    method does not jump.
+    """
+    handles, springs = sim.handle_position(system, handle), system.springs
+    first, second = np.asarray(springs.ends, int).reshape(-1, 2).T
+    centre = jnp.mean(handles, axis=0)[None]
+
+    def lengths(position: jax.Array) -> jax.Array:
+        points = jnp.concatenate([handles, position])
+        return jnp.sqrt(jnp.sum((points[second] - points[first]) ** 2, axis=1))
+
+    grown = centre + jnp.mean(springs.rest_length / lengths(position)) * (position - centre)
+    missing = jnp.where(jnp.asarray(springs.cable), springs.rest_length - lengths(grown), 0.0)
+    return grown.at[:, -1].add(-jnp.maximum(TAUT * jnp.max(missing, initial=0.0), 0.0))
+
+
 FUNCTIONS = Functions(
     reset,
     step,
@@ -262,4 +295,5 @@ FUNCTIONS = Functions(
     energy=energy,
     draw=draw,
     completed=completed,
+    derived=derived,
 )

@@ -6,7 +6,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, sim
+from pods_jax import checks, linalg, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
 from pods_jax.envs.task_settings import TaskSettings
@@ -33,13 +33,14 @@ def make(task: str, settings: Settings) -> Environment:
     """The environment `payload_2d`: observation (18,), action (2,)."""
     side, distance, length = settings.side, settings.handle_distance, settings.cable_length
     reach = (distance - side) / 2
-    if abs(reach) >= length:
+    module = linalg.module_of(side, distance, length)
+    if module is np and abs(reach) >= length:
         raise checks.InputError(
             "cable_length", length, f"must be greater than half the difference of handle_distance and side, {reach}"
         )
-    top = -np.sqrt(length**2 - reach**2)
+    top = -module.sqrt(length**2 - reach**2)
     corners = [[-side / 2, top], [side / 2, top], [side / 2, top - side], [-side / 2, top - side]]
-    points = np.array([[-distance / 2, 0.0], [distance / 2, 0.0], *corners])
+    points = module.asarray([[-distance / 2, 0.0], [distance / 2, 0.0], *corners])
     attach = partial(sim.join, position=points, num_handles=2, stiffness=settings.stiffness)
     system = sim.make_system(
         mass=[settings.mass] * 4,
@@ -49,7 +50,7 @@ def make(task: str, settings: Settings) -> Environment:
         dimension=2,
     )
     # A little lower, where the cables are taut.
-    guess = jnp.asarray(points[2:] - [0.0, 1e-2 * length])
+    guess = jnp.asarray(points[2:] - module.asarray([[0.0, 1e-2 * length]]))
     return payload.make_payload(
         "payload_2d",
         task,

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import sim
+from pods_jax import linalg, sim
 from pods_jax.envs import payload
 from pods_jax.envs.environment import Environment
 from pods_jax.envs.task_settings import TaskSettings
@@ -36,7 +37,7 @@ def make(task: str, settings: Settings) -> Environment:
     count, length = settings.num_points, settings.link_length
     ends = [np.zeros(3)]
     if settings.second_handle:
-        ends.append(np.array([SPAN * (count + 1) * length, 0.0, 0.0]))
+        ends.append(linalg.module_of(length).asarray([SPAN * (count + 1) * length, 0.0, 0.0]))
     springs = [
         sim.Spring(first, second, settings.stiffness, length)
         for first, second in sim.line([0, *range(len(ends), len(ends) + count), *range(1, len(ends))])
@@ -58,14 +59,13 @@ def make(task: str, settings: Settings) -> Environment:
     )
 
 
-def _sagging(count: int, length: float, ends: list[np.ndarray]) -> np.ndarray:
+def _sagging(count: int, length: float, ends: list[np.ndarray]) -> np.ndarray | jax.Array:
     """(P, 3) [m] a taut shape to search from: straight down, or a parabola a little too long."""
     step = np.arange(1, count + 1)
-    position = np.zeros((count, 3))
     if len(ends) == 1:
-        position[:, 2] = -1.001 * length * step
+        along, height = 0.0 * step, -1.001 * length * step
     else:
         fraction = step / (count + 1)
-        position[:, 0] = fraction * ends[1][0]
-        position[:, 2] = -2 * length * (count + 1) * fraction * (1 - fraction)
+        along, height = fraction * ends[1][0], -2 * length * (count + 1) * fraction * (1 - fraction)
+    position: np.ndarray | jax.Array = linalg.module_of(length).stack([along, 0.0 * step, height], axis=1)
     return position

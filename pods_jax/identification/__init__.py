@@ -3,7 +3,6 @@
 from pods_jax.identification.accuracy import prediction_error
 from pods_jax.identification.csv_files import read_recording, write_recording
 from pods_jax.identification.estimation import identify
-from pods_jax.identification.parameters import replaced, values
 from pods_jax.identification.recording import Recording, differentiated, make_recording
 from pods_jax.identification.result import Identification
 
@@ -15,7 +14,5 @@ __all__ = [
     "make_recording",
     "prediction_error",
     "read_recording",
-    "replaced",
-    "values",
     "write_recording",
 ]

@@ -8,7 +8,9 @@ import numpy as np
 
 from pods_jax import checks
 from pods_jax.checks import InputError
+from pods_jax.envs import parameters as named
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.parameters import Parameters
 from pods_jax.identification import (
     accuracy,
     least_squares,
@@ -18,8 +20,6 @@ from pods_jax.identification import (
     uncertainty,
     windows,
 )
-from pods_jax.identification import parameters as named
-from pods_jax.identification.parameters import Parameters
 from pods_jax.identification.recording import Recording
 from pods_jax.identification.result import Identification, Parameter
 
@@ -48,7 +48,7 @@ def identify(
     minimised by damped Gauss-Newton steps within the bounds; see `least_squares`.
 
     env: an Environment, or a function of named values that returns one. parameters: names of numbers in
-    `env.parameters`, see `identification.parameters`, with the values to begin with if it is a mapping; a mapping of
+    `env.parameters`, see `envs.parameters`, with the values to begin with if it is a mapping; a mapping of
     the arguments, if env is a function. bounds: (lowest, highest) by name, where physics does not say it. prior:
     (mean, standard deviation) by name, what is known already. noise: standard deviations of measured components by
     name, in their units; those that are not given are estimated. window [s]: one episode if not given; one time step

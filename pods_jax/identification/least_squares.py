@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.parameters import Parameters
 from pods_jax.identification.normal_equations import Normal, Problem, costs, eliminated, normal
-from pods_jax.identification.parameters import Parameters
 from pods_jax.trajopt.box_qp import DenseHessian, solve_box_qp
 
 FIRST, LEAST, MOST = 1e-3, 1e-8, 1e8

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax.envs.environment import Environment
+from pods_jax.envs.parameters import Parameters
 from pods_jax.identification import prediction
-from pods_jax.identification.parameters import Parameters
 from pods_jax.identification.windows import Windows
 
 

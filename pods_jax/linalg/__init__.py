@@ -2,5 +2,6 @@
 
 from pods_jax.linalg.dense import inverse, product, rowwise_jacobian, solve
 from pods_jax.linalg.finite import is_finite
+from pods_jax.linalg.modules import module_of
 
-__all__ = ["inverse", "is_finite", "product", "rowwise_jacobian", "solve"]
+__all__ = ["inverse", "is_finite", "module_of", "product", "rowwise_jacobian", "solve"]

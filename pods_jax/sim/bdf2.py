@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from pods_jax import checks
+from pods_jax.linalg.scalarize import scalarized_if_small
 from pods_jax.sim import elimination, forces
-from pods_jax.sim.newton import implicit_root
+from pods_jax.sim.newton import implicit_root, newton
 from pods_jax.sim.system import System, handle_position, handle_velocity
 
 TOLERANCE = 32
@@ -79,7 +80,11 @@ def step(system: System, state: State, action: jax.Array) -> State:
 
     guess = ((4 * state.velocity - state.previous_velocity) / 3).reshape(-1)
     tolerance = _tolerance(system, state.position, points)
-    velocity = implicit_root(residual, direction, guess, tolerance).reshape(shape)
+
+    def search(guess):
+        return newton(residual, direction, guess, tolerance)
+
+    velocity = implicit_root(residual, scalarized_if_small(search, guess.size), guess).reshape(shape)
     return State(
         handle=handle,
         position=new_position(system, state, velocity),

@@ -38,21 +38,18 @@ def make_system(
         )
     num_all = num_points + len(handles)
     _check_springs(springs, num_all, len(handles))
-    down = np.zeros(dimension)
     if np.ndim(gravity) == 0:
-        down[-1] = -checks.number("gravity", gravity)
-    else:
-        down = checks.array("gravity", gravity, (dimension,))
-    origin = [checks.array(f"handles[{i}].position", h.position, (dimension,)) for i, h in enumerate(handles)]
-    drag_each = np.full(num_points, drag) if np.ndim(drag) == 0 else drag
+        gravity = [0.0] * (dimension - 1) + [-checks.scalar("gravity", gravity)]
+    origin = [checks.scalars(f"handles[{i}].position", h.position, (dimension,)) for i, h in enumerate(handles)]
+    drag_each = [drag] * num_points if np.ndim(drag) == 0 else drag
     return System(
-        mass=jnp.asarray(checks.array("mass", mass, (num_points,), above=0.0)),
-        drag=jnp.asarray(checks.array("drag", drag_each, (num_points,), at_least=0.0)),
-        gravity=jnp.asarray(down),
+        mass=jnp.asarray(checks.scalars("mass", mass, (num_points,), above=0.0)),
+        drag=jnp.asarray(checks.scalars("drag", drag_each, (num_points,), at_least=0.0)),
+        gravity=jnp.asarray(checks.scalars("gravity", gravity, (dimension,))),
         springs=_stack_springs(springs),
         planes=_stack_planes(planes, dimension),
-        handle_origin=jnp.asarray(np.stack(origin)),
-        handle_axes=jnp.asarray(_handle_axes(handles, dimension)),
+        handle_origin=jnp.stack(origin),
+        handle_axes=_handle_axes(handles, dimension),
         time_step=checks.number("time_step", time_step, above=0.0),
     )
 
@@ -81,13 +78,13 @@ def _check_spring(index: int, spring: Spring, num_all: int, num_handles: int) ->
             f"(indices {num_handles} .. {num_all - 1})"
         )
     for field in ("stiffness", "rest_length", "slack_blend"):
-        checks.number(f"{name}.{field}", getattr(spring, field), above=0.0)
-    checks.number(f"{name}.damping", spring.damping, at_least=0.0)
+        checks.scalar(f"{name}.{field}", getattr(spring, field), above=0.0)
+    checks.scalar(f"{name}.damping", spring.damping, at_least=0.0)
 
 
 def _stack_springs(springs: Sequence[Spring]) -> Springs:
     def column(field: str) -> jax.Array:
-        return jnp.asarray([float(getattr(spring, field)) for spring in springs])
+        return jnp.asarray([getattr(spring, field) for spring in springs], float)
 
     return Springs(
         ends=tuple((int(spring.first), int(spring.second)) for spring in springs),
@@ -100,7 +97,7 @@ def _stack_springs(springs: Sequence[Spring]) -> Springs:
 
 
 def _stack_planes(planes: Sequence[Plane], dimension: int) -> Planes:
-    normals, offsets = np.zeros((len(planes), dimension)), np.zeros(len(planes))
+    normals, offsets = np.zeros((len(planes), dimension)), []
     for index, plane in enumerate(planes):
         name = f"planes[{index}]"
         normal = checks.array(f"{name}.normal", plane.normal, (dimension,))
@@ -108,19 +105,19 @@ def _stack_planes(planes: Sequence[Plane], dimension: int) -> Planes:
         if length == 0.0:
             raise checks.InputError(f"{name}.normal", plane.normal, "must have a direction, for example 0, 0, 1")
         normals[index] = normal / length
-        offsets[index] = normals[index] @ checks.array(f"{name}.point", plane.point, (dimension,))
+        offsets.append(normals[index] @ checks.scalars(f"{name}.point", plane.point, (dimension,)))
         for field in ("stiffness", "slip_speed", "blend"):
-            checks.number(f"{name}.{field}", getattr(plane, field), above=0.0)
-        checks.number(f"{name}.friction", plane.friction, at_least=0.0)
+            checks.scalar(f"{name}.{field}", getattr(plane, field), above=0.0)
+        checks.scalar(f"{name}.friction", plane.friction, at_least=0.0)
 
     def column(field: str) -> jax.Array:
-        return jnp.asarray(np.array([float(getattr(plane, field)) for plane in planes]))
+        return jnp.asarray([getattr(plane, field) for plane in planes], float)
 
     fields = {field: column(field) for field in ("stiffness", "friction", "slip_speed", "blend")}
-    return Planes(normal=jnp.asarray(normals), offset=jnp.asarray(offsets), **fields)
+    return Planes(normal=jnp.asarray(normals), offset=jnp.asarray(offsets, float), **fields)
 
 
-def _handle_axes(handles: Sequence[Handle], dimension: int) -> np.ndarray:
+def _handle_axes(handles: Sequence[Handle], dimension: int) -> jax.Array:
     columns = []
     for index, handle in enumerate(handles):
         axes = checks.array(f"handles[{index}].axes", handle.axes, (len(handle.axes), dimension))
@@ -130,4 +127,5 @@ def _handle_axes(handles: Sequence[Handle], dimension: int) -> np.ndarray:
             columns.append(column)
     if not columns:
         raise checks.InputError("handles have no axes: at least one handle must be able to move")
-    return np.stack(columns)
+    with jax.ensure_compile_time_eval():  # known while a program is built, whatever else of the system is traced
+        return jnp.asarray(np.stack(columns))

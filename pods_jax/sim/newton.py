@@ -16,13 +16,16 @@ import jax
 import jax.numpy as jnp
 
 from pods_jax import linalg
-from pods_jax.linalg.scalarize import scalarized, scalarized_if_small
+from pods_jax.linalg.scalarize import scalarized
 from pods_jax.thresholds import MAX_INVERSE_SIZE
 
 Residual = Callable[[jax.Array], jax.Array]
 
 Direction = Callable[[jax.Array, jax.Array], jax.Array]
 """(x, residual(x)) -> -J(x)^-1 residual(x), where J may be an approximation of the Jacobian."""
+
+Search = Callable[[jax.Array], jax.Array]
+"""guess -> root."""
 
 MAX_ITERATIONS = 300
 
@@ -73,18 +76,14 @@ def newton(
     return jax.lax.while_loop(unfinished, advance, carry)[0]
 
 
-def implicit_root(residual: Residual, direction: Direction, guess: jax.Array, tolerance: jax.Array) -> jax.Array:
+def implicit_root(residual: Residual, search: Search, guess: jax.Array) -> jax.Array:
     """(n,) the root of `residual`, differentiable forwards, backwards and twice by `jax.lax.custom_root`.
 
+    search: from the guess to the root, by whatever method.
+
     By the implicit function theorem G(x, p) = 0 gives dx/dp = -G_x^-1 G_p. G_x is assembled from n
-    directional derivatives of `residual` at the root, exactly, whatever matrix `direction` used.
+    directional derivatives of `residual` at the root, exactly, whatever matrix the search used.
     """
-
-    def solve(residual, guess):
-        def search(guess):
-            return newton(residual, direction, guess, tolerance)
-
-        return scalarized_if_small(search, guess.size)(guess)
 
     def tangent_solve(linear_map, right_side):
         def assemble_and_solve(right_side):
@@ -94,4 +93,5 @@ def implicit_root(residual: Residual, direction: Direction, guess: jax.Array, to
         small = right_side.size <= MAX_INVERSE_SIZE  # n derivatives of the residual are much to write out
         return (scalarized(assemble_and_solve) if small else assemble_and_solve)(right_side)
 
-    return jax.lax.custom_root(residual, jax.lax.stop_gradient(guess), solve, tangent_solve)
+    start = jax.lax.stop_gradient(guess)
+    return jax.lax.custom_root(residual, start, lambda _, guess: search(guess), tangent_solve)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pods_jax import checks
+from pods_jax import checks, linalg
 from pods_jax.sim.system import Spring
 
 Pairs = list[tuple[int, int]]
@@ -64,11 +64,11 @@ def join(
     springs = []
     num_handles = checks.integer("num_handles", num_handles, at_least=0)
     stiffness, damping = (
-        checks.number("stiffness", stiffness, above=0.0),
-        checks.number("damping", damping, at_least=0.0),
+        checks.scalar("stiffness", stiffness, above=0.0),
+        checks.scalar("damping", damping, at_least=0.0),
     )
     cable = checks.boolean("cable", cable)
-    position = checks.array("position", position, np.shape(checks.sized("position", position)))
+    position = checks.scalars("position", position, np.shape(checks.sized("position", position)))
     if position.ndim != 2:
         raise checks.InputError(f"position has shape {position.shape}: must have shape (H + P, d)")
     for first, second in _pairs(pairs):
@@ -76,8 +76,8 @@ def join(
             checks.integer("point", index, at_least=0, at_most=len(position) - 1)
         if max(first, second) < num_handles:
             continue
-        length = float(np.linalg.norm(np.subtract(position[second], position[first])))
-        if length == 0.0:
+        length = linalg.module_of(position).linalg.norm(position[second] - position[first])
+        if not checks.is_traced(length) and length == 0.0:
             raise checks.InputError(
                 f"points {first} and {second} have the same position {list(position[first])}: a spring between them "
                 "would have rest length 0; move one of them"

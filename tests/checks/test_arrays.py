@@ -37,6 +37,26 @@ class TestArray:
         assert "at least 0" in refusal(checks.array, "drag", [-1.0], (1,), at_least=0.0)
 
 
+class TestScalars:
+    def test_known_numbers_are_checked_and_traced_ones_by_their_shape(self):
+        assert checks.scalar("mass", np.float32(2.0), above=0.0) == 2.0
+        assert "greater than 0" in refusal(checks.scalar, "mass", 0.0, above=0.0)
+        assert "greater than 0" in refusal(checks.scalars, "mass", [1.0, 0.0], (2,), above=0.0)
+        built = jax.jit(lambda mass: checks.scalars("mass", [1.0, mass], (2,), above=0.0))(-1.0)
+        np.testing.assert_array_equal(built, [1.0, -1.0])
+        assert "mass has shape (2,)" in refusal(jax.jit(lambda mass: checks.scalar("mass", mass)), np.ones(2))
+
+    def test_traced_ones_are_of_the_precision_that_is_switched_on(self):
+        with jax.enable_x64(False):
+            one = jax.jit(lambda mass: checks.scalar("mass", mass))(1.0)
+            several = jax.jit(lambda mass: checks.scalars("mass", [mass], (1,)))(1.0)
+        assert (one.dtype, several.dtype) == (np.float32, np.float32)
+
+    def test_what_is_traced_is_told_from_what_is_known(self):
+        assert not checks.is_traced(1.0, {"mass": np.ones(2)})
+        assert jax.jit(lambda mass: checks.is_traced(1.0, {"mass": mass}) * 1)(2.0) == 1
+
+
 class TestShape:
     def test_the_expected_shape_passes(self):
         checks.shape("action", np.zeros(3), (3,))

@@ -624,6 +624,16 @@ FAULTS = (
     Fault(
         208, "legs that cannot carry the weight", tested_by=("test_a_leg_that_cannot_carry_the_weight_is_refused",)
     ),
+    Fault(
+        107,
+        "physical parameters that are traced",
+        tested_by=("test_many_are_built_at_once", "test_a_return_is_differentiated_by_a_parameter"),
+    ),
+    Fault(
+        108,
+        "an equilibrium of former parameters",
+        tested_by=("test_a_network_of_other_parameters_hangs_where_nothing_pulls_on_it",),
+    ),
     # And what is in no list, but in the promises.
     Fault(0, "an empty config.json", RUN, "config.json cannot be read", 3, "empty_config"),
     Fault(

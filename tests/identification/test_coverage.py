@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pods_jax import envs, identification
-from pods_jax.identification.parameters import values
+from pods_jax.envs.parameters import values
 from tests.identification.synthetic import recordings
 
 SPRINGS = ["springs.stiffness[:]", "springs.rest_length[:]", "springs.damping[:]"]

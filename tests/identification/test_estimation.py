@@ -25,7 +25,7 @@ def records(env):
 
 @pytest.fixture(scope="module")
 def begin(env):
-    true = identification.values(env, NAMES)
+    true = envs.values(env, NAMES)
     return {name: value * factor for (name, value), factor in zip(true.items(), (1.2, 0.8, 0.5, 1.5), strict=True)}
 
 
@@ -35,7 +35,7 @@ def found(env, records, begin):
 
 
 def test_the_truth_is_found_within_what_the_intervals_say(env, found):
-    true = np.asarray(list(identification.values(env, NAMES).values()))
+    true = np.asarray(list(envs.values(env, NAMES).values()))
     assert found.names == ("mass[0]", "inertia[0]", "damping[0]", "damping[1]")
     assert np.all(np.abs(found.estimate - true) < 3.5 * found.standard_deviation)
     np.testing.assert_allclose(found.estimate, true, rtol=0.05)
@@ -53,13 +53,38 @@ def test_the_result_says_everything(found):
     assert "mass[0]" in text
     assert "kg m^2" in text
     assert "on 1 held-out recordings" in text
-    np.testing.assert_allclose(identification.values(found.environment, NAMES)["mass[0]"], found.estimate[0])
+    np.testing.assert_allclose(envs.values(found.environment, NAMES)["mass[0]"], found.estimate[0])
     low, high = found.ranges()["mass[0]"]
     assert low < found.values["mass[0]"] < high
     assert found.prediction_error["angle[1]"] < found.prediction_error_before["angle[1]"]
     for name, values in found.residuals().items():
         assert 0.7 < np.std(values) / found.noise[name] < 1.3
     assert len(found.figure().axes) == 4  # with the colours of the correlations
+
+
+@pytest.mark.slow
+def test_the_spring_and_the_length_of_a_network_are_found():
+    """Of a single mass only the ratio to the stiffness shows, so that the mass is taken as known."""
+    true = envs.make("pendulum_2d", "stop", horizon=20, stiffness=300.0, link_length=0.6)
+    recorded, _ = recordings(true, jax.random.key(0), count=4, noise=1e-3)
+    begin = {"stiffness[0]": 600.0, "link_length[0]": 0.5}
+    found = pods_jax.identify(envs.make("pendulum_2d", "stop", horizon=20), recorded, begin)
+    np.testing.assert_allclose(found.estimate, [300.0, 0.6], rtol=0.02)
+    assert np.all(np.abs(found.estimate - [300.0, 0.6]) < 3.5 * found.standard_deviation)
+    np.testing.assert_allclose(
+        found.environment.parameters.rest_position, true.parameters.rest_position, atol=2e-3
+    )  # where it hangs follows
+
+
+@pytest.mark.slow
+def test_mass_and_stiffness_of_one_spring_are_known_by_their_ratio():
+    true = envs.make("pendulum_2d", "stop", horizon=20, stiffness=300.0)
+    recorded, _ = recordings(true, jax.random.key(0), count=4, noise=1e-3)
+    found = pods_jax.identify(true, recorded, {"mass[0]": 1.2, "stiffness[0]": 400.0})
+    (direction,) = found.left_open
+    shares = dict(direction.shares)
+    np.testing.assert_allclose(shares["mass[0]"] / shares["stiffness[0]"], 1.0, rtol=0.3)  # both by the same factor
+    np.testing.assert_allclose(found.values["stiffness[0]"] / found.values["mass[0]"], 300.0, rtol=0.02)
 
 
 @pytest.mark.slow
@@ -74,7 +99,7 @@ def test_what_cannot_be_told_apart_is_named(env, records):
 
 @pytest.mark.slow
 def test_a_prior_tells_what_recordings_do_not(env, records):
-    true = identification.values(env, ["mass", "centre[1]", "inertia[1]"])
+    true = envs.values(env, ["mass", "centre[1]", "inertia[1]"])
     prior = {"mass[0]": (true["mass[0]"], 1e-3)}
     found = pods_jax.identify(env, records[0], list(true), prior=prior)
     assert np.all(found.is_identified)
@@ -110,7 +135,7 @@ def test_velocities_may_be_missing_and_samples_uneven(env, begin):
         held = [np.mean(part, axis=0) for part in np.split(each.action, kept[1:])]
         uneven.append(identification.make_recording(each.time[kept], held, measured))
     found = pods_jax.identify(env, uneven, begin)
-    true = np.asarray(list(identification.values(env, NAMES).values()))
+    true = np.asarray(list(envs.values(env, NAMES).values()))
     assert set(found.noise) == {"angle[0]", "angle[1]"}
     np.testing.assert_allclose(found.estimate, true, rtol=0.15)
 
@@ -119,7 +144,7 @@ def test_velocities_may_be_missing_and_samples_uneven(env, begin):
 def test_one_step_errors_and_measured_starts(env, begin):
     recorded, _ = recordings(env, jax.random.key(2), count=4, effort=0.1, noise=1e-4)
     found = pods_jax.identify(env, recorded, begin, window=env.time_step, starts="measured", independent="windows")
-    true = np.asarray(list(identification.values(env, NAMES).values()))
+    true = np.asarray(list(envs.values(env, NAMES).values()))
     np.testing.assert_allclose(found.estimate, true, rtol=0.2)
 
 

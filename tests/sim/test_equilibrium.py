@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,6 +36,21 @@ def test_a_rope_between_two_handles_is_where_scipy_finds_the_least_energy():
     reference = minimize(energy, guess.reshape(-1), method="BFGS", options={"gtol": 1e-7}).x.reshape(3, 3)
     found = sim.equilibrium(system, jnp.zeros(6), jnp.asarray(guess))
     np.testing.assert_allclose(found, reference, atol=1e-5)
+
+
+def test_without_weight_a_spring_is_as_long_as_at_rest():
+    system = make([sim.Spring(0, 1, 5e3, 0.5)], [1.0], gravity=0.0)
+    found = sim.equilibrium(system, jnp.zeros(3), jnp.asarray([[0.3, 0.1, -0.3]]))
+    np.testing.assert_allclose(jnp.linalg.norm(found), 0.5, rtol=1e-12)
+
+
+def test_an_equilibrium_is_differentiated_by_what_hangs():
+    def height(mass, stiffness):
+        system = make([sim.Spring(0, 1, stiffness, 0.5)], [mass])
+        return sim.equilibrium(system, jnp.zeros(3), jnp.asarray([[0.0, 0.0, -0.5]]))[0, 2]
+
+    got = jax.grad(height, argnums=(0, 1))(2.0, 100.0)
+    np.testing.assert_allclose(got, (-GRAVITY / 100.0, 2.0 * GRAVITY / 100.0**2), rtol=1e-9)
 
 
 def test_points_that_nothing_holds_are_named():

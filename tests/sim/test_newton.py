@@ -97,7 +97,10 @@ def cubic_root(p, guess=0.0):
     def direction(x, value):  # neither the cubic term nor the asymmetry
         return -linalg.solve((matrix + matrix.T) / 2, value)
 
-    return implicit_root(residual, direction, jnp.full(3, guess), jnp.asarray(TOLERANCE))
+    def search(guess):
+        return newton(residual, direction, guess, jnp.asarray(TOLERANCE))
+
+    return implicit_root(residual, search, jnp.full(3, guess))
 
 
 solve_cubic = jax.jit(cubic_root)

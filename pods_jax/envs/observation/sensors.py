@@ -18,6 +18,8 @@ from pods_jax.checks import InputError
 from pods_jax.envs.description import Block
 from pods_jax.envs.environment import Environment, State
 from pods_jax.envs.observation.camera import Camera, camera
+from pods_jax.envs.observation.noise import Noise, noise
+from pods_jax.envs.observation.randomized import Randomized
 
 
 class Sensor(Protocol):
@@ -62,6 +64,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Factors:
+    """The factors of randomised parameters in this episode, in the order in which they were named."""
+
+    def read(self, env: Environment, state: State) -> jax.Array:
+        """(p,) the factors; of what a function builds, its arguments."""
+        while not isinstance(env.parameters, Randomized):
+            env, state = env.parameters.env, state.inner
+        return state.factors
+
+    def describe(self, env: Environment) -> tuple[str, str]:
+        """Their names. Raises InputError where no parameter is random."""
+        while not isinstance(env.parameters, Randomized):
+            if env.functions.core is None:
+                raise InputError(f"the parameters of {env.name} are not random: `envs.randomized` makes them so")
+            env = env.parameters.env
+        return "", f"factors of {', '.join(env.parameters.names)}"
+
+
+@dataclass(frozen=True)
 class Function:
     """A function of the simulator's state that returns an array."""
 
@@ -101,6 +122,11 @@ def handle() -> Part:
     return Part("handle")
 
 
+def factors() -> Factors:
+    """The factors of randomised parameters, see `envs.randomized`."""
+    return Factors()
+
+
 def as_sensor(name: str, given: Any, env: Environment) -> Sensor:
     """A sensor of what was given for one; raises InputError for anything but a sensor or a function of a state."""
     if isinstance(given, Camera):
@@ -117,12 +143,16 @@ def as_sensor(name: str, given: Any, env: Environment) -> Sensor:
 
 __all__ = [
     "Camera",
+    "Factors",
     "Function",
+    "Noise",
     "Part",
     "Sensor",
     "as_sensor",
     "camera",
+    "factors",
     "handle",
+    "noise",
     "part",
     "positions",
     "velocities",

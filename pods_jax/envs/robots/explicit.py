@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from pods_jax import checks
+from pods_jax import checks, linalg
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.settings import setting
 from pods_jax.types import Key
@@ -35,7 +34,8 @@ def parameters_of(kind: type[Parameters], settings: RobotSettings, **others: Any
     """
     known = dataclasses.asdict(settings)
     known["substep"] = settings.time_step / settings.substeps
-    known["weights"] = np.sqrt(known["weights"])
+    module = linalg.module_of(known["weights"])
+    known["weights"] = module.sqrt(module.asarray(known["weights"]))
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     values = {field.name: (known | others)[field.name] for field in fields}
     as_given = {field.name for field in fields if not field.metadata.get("pytree_node", True)}
@@ -53,12 +53,12 @@ def make_robot(
     action_unit: str,
 ) -> Environment:
     """The Environment of a robot. Raises InputError for a task limit that is not above zero."""
-    limit = checks.array("action_limit", action_limit, (len(action_limit),), above=0.0)
+    limit = checks.scalars("action_limit", action_limit, (len(action_limit),), above=0.0)
     return Environment(
         name=name,
         task=task,
         horizon=checks.integer("horizon", settings.horizon, at_least=1),
-        time_step=settings.time_step,
+        time_step=checks.number("env.time_step", settings.time_step, above=0.0),
         functions=functions,
         parameters=parameters,
         action_limit=jnp.asarray(limit, float),

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs.description import Block, Energy
 from pods_jax.envs.robots import quaternions
@@ -62,10 +63,10 @@ def middle_thrust(settings: MultirotorSettings, carried: float = 0.0) -> float:
 
     Raises InputError where the rotors cannot lift the weight, or for an inertia that is not above zero.
     """
-    if settings.thrust_to_weight <= 1:
+    if not checks.is_traced(settings.thrust_to_weight) and settings.thrust_to_weight <= 1:
         cure = "must be greater than 1, or the rotors cannot carry the weight"
         raise InputError("env.thrust_to_weight", settings.thrust_to_weight, cure)
-    if min(settings.inertia) <= 0:
+    if not checks.is_traced(settings.inertia) and min(settings.inertia) <= 0:
         raise InputError("env.inertia", settings.inertia, "must be three numbers greater than 0")
     return settings.thrust_to_weight * (settings.mass + carried) * settings.gravity / 8
 

@@ -3,13 +3,15 @@ place.
 
 A name is that of an array in `env.parameters`, as short as it is unique: "gravity", "rotor.mass",
 "springs.stiffness". Of an array with several numbers, "mass" stands for each of them, "mass[0]" for one, and
-"mass[:]" for one value that all of them share. What cannot be said so is a function of named values that returns an
-environment.
+"mass[:]" for one value that all of them share. Where a setting is called otherwise than its array, its name is one
+too: "link_length" of chains and ropes. What follows from a parameter, such as where a load hangs, follows the new
+value; values may be traced, and so may those of the environment. What cannot be said so is a function of named
+values that returns an environment.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pods_jax import checks, envs
+from pods_jax import checks
 from pods_jax.checks import InputError
+from pods_jax.envs import registry
 from pods_jax.envs.environment import Environment
+
+ALIASES = {"link_length": "springs.rest_length"}
+"""Settings that are arrays of another name."""
 
 UNITS = {
     "rest_length": "m",
@@ -32,7 +38,7 @@ UNITS = {
 """Of the arrays of spring networks, whose settings are called otherwise."""
 
 POSITIVE = ("mass", "length", "rest_length", "stiffness", "inertia", "arm", "centre")
-NOT_NEGATIVE = ("damping", "drag", "friction", "motor_inertia", "gravity", "torque_ratio")
+NOT_NEGATIVE = ("damping", "drag", "friction", "motor_inertia", "torque_ratio")
 """Last words of names whose values physics bounds, where no setting of that name says so."""
 
 Build = Callable[..., Environment]
@@ -56,8 +62,9 @@ class Parameters:
     build: Build | None = None
 
     def environment(self, env: Environment | None, values: jax.Array) -> Environment:
-        """The environment with these values (p,), traced ones as well; env: the one to change, if nothing is
-        built.
+        """The environment with these values (p,) and what follows from them.
+
+        env: the one to change, if nothing is built.
         """
         if self.build is not None:
             return self.build(**dict(zip(self.names, values, strict=True)))
@@ -69,7 +76,9 @@ class Parameters:
             leaves[place.leaf] = (
                 jnp.broadcast_to(value, leaf.shape) if place.index is None else leaf.at[place.index].set(value)
             )
-        return env.replace(parameters=jax.tree.unflatten(structure, leaves))  # type: ignore[attr-defined]
+        parameters = jax.tree.unflatten(structure, leaves)
+        derived = env.functions.derived
+        return env.replace(parameters=parameters if derived is None else derived(parameters))  # type: ignore[attr-defined]
 
     def values(self, env: Environment) -> np.ndarray:
         """(p,) what an environment has for them; not known of one that a function builds."""
@@ -85,29 +94,28 @@ class Parameters:
 
 def find(env: Environment, names: Sequence[str]) -> Parameters:
     """The parameters of these names. Raises InputError for none, an unknown, an ambiguous or a repeated one."""
-    if isinstance(names, str):
+    checks.instance("env", env, Environment, 'envs.make("pendulum_2d")')
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputError("parameters", names, f"must be a list of names, for example [{names!r}]")
     known = _arrays(env)
-    places = [place for name in names for place in _places(name, known)]
-    found = tuple(place.name for place in places)
-    if not found:
+    places = [place for name in names for place in _places(env, name, known)]
+    if not places:
         raise InputError("parameters", list(names), f"must name at least one of {', '.join(known)}")
     _refuse_twice(places)
-    return Parameters(found, tuple(places))
+    return Parameters(tuple(place.name for place in places), tuple(places))
 
 
 def replaced(env: Environment, values: Mapping[str, Any]) -> Environment:
     """The environment with other values of named parameters, numbers or traced: `{"mass[0]": 0.6}`.
 
-    A name of an array with several numbers takes one value for each of them. Raises InputError as `find`.
+    A name of an array with several numbers takes one value for each of them. What follows from them is computed anew.
+    Raises InputError as `find`, for values that are no numbers, and for known ones that physics does not allow.
     """
-    for name, value in values.items():
-        parameters = find(env, [name])
-        wanted = jnp.ravel(jnp.asarray(value))
-        if wanted.shape != (len(parameters.names),):
-            raise InputError(name, value, f"must be {len(parameters.names)} number(s), one for each of its entries")
-        env = parameters.environment(env, wanted)
-    return env
+    checks.instance("env", env, Environment, 'envs.make("pendulum_2d")')
+    if not checks.mapping("values", values):
+        return env
+    wanted = [_wanted(env, find(env, [name]), name, value) for name, value in values.items()]
+    return find(env, list(values)).environment(env, jnp.concatenate(wanted))
 
 
 def values(env: Environment, names: Sequence[str]) -> dict[str, float]:
@@ -134,13 +142,31 @@ def bounds_of(env: Environment, name: str) -> tuple[float, float]:
     return (-np.inf if lowest is None else lowest, np.inf if highest is None else highest)
 
 
-def _arrays(env: Environment) -> dict[str, tuple[int, np.ndarray]]:
-    """The arrays of real numbers in the parameters of an environment, by their whole paths."""
+def must_be_positive(env: Environment, name: str) -> bool:
+    """Whether physics does not allow zero for a parameter."""
+    return getattr(_setting(env, name), "above", None) == 0 or _last_word(name) in POSITIVE
+
+
+def _wanted(env: Environment, parameters: Parameters, name: str, value: Any) -> jax.Array:
+    """(p,) the new values of the parameters that one name stands for."""
+    dtype = jnp.result_type(*(jax.tree.leaves(env.parameters)[place.leaf] for place in parameters.places))
+    where = f"values[{name!r}]"
+    found = jnp.ravel(checks.reals(where, value, None, dtype))
+    if found.shape != (len(parameters.names),):
+        raise InputError(where, value, f"must be {len(parameters.names)} number(s), one for each of its entries")
+    if not checks.is_traced(found):
+        lowest, highest = bounds_of(env, name)
+        if not np.all(np.isfinite(found)) or np.any(found < lowest) or np.any(found > highest):
+            raise InputError(where, value, f"must be within its bounds, {lowest:g} to {highest:g}")
+    return found
+
+
+def _arrays(env: Environment) -> dict[str, tuple[int, Any]]:
+    """The arrays of real numbers in the parameters of an environment, traced or known, by their whole paths."""
     leaves = jax.tree_util.tree_leaves_with_path(env.parameters)
-    named = {
-        jax.tree_util.keystr(path, simple=True, separator="."): (i, np.asarray(leaf))
-        for i, (path, leaf) in enumerate(leaves)
-    }
+    arrays = [leaf if checks.is_traced(leaf) else np.asarray(leaf) for _, leaf in leaves]
+    paths = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+    named = {path: (i, array) for i, (path, array) in enumerate(zip(paths, arrays, strict=True))}
     if not named:
         raise InputError(
             f"{env.name} keeps no parameters: give a function of named values that returns an environment in place "
@@ -149,24 +175,30 @@ def _arrays(env: Environment) -> dict[str, tuple[int, np.ndarray]]:
     return {name: found for name, found in named.items() if found[1].dtype.kind == "f" and found[1].size}
 
 
-def _places(name: str, known: Mapping[str, tuple[int, np.ndarray]]) -> list[Place]:
-    """The numbers that one name stands for."""
-    match = re.fullmatch(r"([^\[\]]+)(?:\[([\d, :]+)\])?", str(name))
-    path, index = match.groups() if match else (str(name), None)
-    fitting = [full for full in known if full == path or full.endswith(f".{path}")]
+def _full_name(env: Environment, path: str, known: Mapping[str, Any]) -> str:
+    """The whole path of the one array that a name means."""
+    meant = ALIASES[path] if path in ALIASES and path in _settings(env) else path
+    fitting = [full for full in known if full == meant or full.endswith(f".{meant}")]
     if not fitting:
         words = {full.rsplit(".", 1)[-1]: full for full in known} | {full: full for full in known}
         close = difflib.get_close_matches(path, words, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError("parameters", name, f"{hint}there are {', '.join(known)}")
-    if len(fitting) > 1 and path not in fitting:
-        raise InputError("parameters", name, f"is not unique: write one of {', '.join(fitting)}")
-    full = path if path in fitting else fitting[0]
+        raise InputError("parameters", path, f"{hint}the names are {', '.join(known)}")
+    if len(fitting) > 1 and meant not in fitting:
+        raise InputError("parameters", path, f"is not unique: write one of {', '.join(fitting)}")
+    return meant if meant in fitting else fitting[0]
+
+
+def _places(env: Environment, name: str, known: Mapping[str, tuple[int, Any]]) -> list[Place]:
+    """The numbers that one name stands for."""
+    match = re.fullmatch(r"([^\[\]]+)(?:\[([\d, :]+)\])?", str(name))
+    path, index = match.groups() if match else (str(name), None)
+    full = _full_name(env, path, known)
     leaf, array = known[full]
     if index is None:
         return [Place(f"{path}{_index_text(i)}", leaf, i) for i in np.ndindex(array.shape)]
     if index.strip() == ":":
-        if np.ptp(array) > 0:
+        if not checks.is_traced(array) and np.ptp(array) > 0:
             raise InputError(
                 "parameters", name, f"must be equal numbers to share one value, they are {array.tolist()}"
             )
@@ -193,12 +225,14 @@ def _last_word(name: str) -> str:
     return name.partition("[")[0].rsplit(".", 1)[-1]
 
 
+def _settings(env: Environment) -> Mapping[str, Any]:
+    """The fields of the settings of an environment of the registry, by name; of others, none."""
+    return type(registry.settings_of(env.name)).__dataclass_fields__ if env.name in registry.names() else {}
+
+
 def _setting(env: Environment, name: str) -> Any:
     """What is known of the setting of an environment of the registry that a parameter comes from, or None."""
-    if env.name not in envs.names():
-        return None
-    fields = type(envs.settings_of(env.name)).__dataclass_fields__
-    word = _last_word(name)
+    fields, word = _settings(env), _last_word(name)
     numbers = re.findall(r"\d+", name.partition("[")[2])
     tried = [word, *(f"{word}_{int(number) + 1}" for number in numbers[:1]), f"{word}_1"]
     return next((fields[each].metadata.get("setting") for each in tried if each in fields), None)
