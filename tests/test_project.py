@@ -24,7 +24,7 @@ FLOORS = (
     ("rollouts",),
     ("improvement", "policies", "visual"),
     ("algorithms", "compat", "export", "identification"),
-    ("training", "evaluation"),
+    ("training", "evaluation", "summaries"),
     ("runs",),
     ("diagnostics", "reproduction", "benchmarks"),
     ("commands",),

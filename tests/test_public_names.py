@@ -13,7 +13,7 @@ from pods_jax import compat, export, viewer
 
 ROOT = pathlib.Path(__file__).parents[1]
 PARTS = ("algorithms", "compat", "devices", "envs", "export", "identification", "sim", "trajopt", "viewer", "visual")
-VERBS = ("evaluate", "identify", "improve", "improve_batch", "optimize", "replay", "rollout", "train")
+VERBS = ("evaluate", "identify", "improve", "improve_batch", "optimize", "replay", "rollout", "summary", "train")
 TYPES = ("Identification", "Improvement", "InputError", "Report", "Trajectory")
 HEAVY = ("brax", "mujoco", "gymnasium", "matplotlib", "onnx", "orbax")
 

@@ -21,6 +21,7 @@ from ml_collections import config_dict, config_flags
 from pods_jax import envs
 from pods_jax.checks import InputError
 from pods_jax.commands import command_line
+from pods_jax.envs import registry
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
@@ -75,7 +76,7 @@ def get_config(request: str) -> config_dict.ConfigDict:
     if name not in envs.names():
         return config  # refused later, together with other mistakes
     known = envs.settings(name)
-    if envs.is_own(name):
+    if registry.is_own(name):
         given = config.env if name == config.env.name else {}
         config.env = config_dict.ConfigDict({"name": name, **known, **given})
     else:

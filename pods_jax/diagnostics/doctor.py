@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pods_jax import envs
 from pods_jax.diagnostics import probes
-from pods_jax.envs import Environment
+from pods_jax.envs import Environment, registry
 from pods_jax.runs.progress import make_console
 from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import manifest
@@ -57,7 +57,7 @@ def examine(
     """
     if env is not None:
         envs.load(env)
-        envs.check_name(env)
+        registry.check_name(env)
     findings = machine()
     if workdir is not None:
         findings.append(disk(Workdir(workdir)))
@@ -132,7 +132,7 @@ def environment(name: str, task: str | None) -> list[Finding]:
 
 def order(name: str, env: Environment) -> Finding:
     """Whether halving the time step divides the error as the integrator promises; left out where nobody knows it."""
-    if envs.is_own(name):
+    if registry.is_own(name):
         return Finding("order", True, f"of convergence left out: nobody told the order of {name}")
     expected = ORDERS.get(name, 2)
     found = probes.order_of_convergence(name, env.task, *([RUNGE_KUTTA_COARSEST] if expected == 4 else []))

@@ -4,18 +4,7 @@ from pods_jax.envs.description import Block, Drawing, Energy, make_drawing
 from pods_jax.envs.environment import Environment, Functions
 from pods_jax.envs.from_step import from_step
 from pods_jax.envs.payload import Payload, Weights, make_payload, make_weights
-from pods_jax.envs.registry import (
-    check_name,
-    is_own,
-    load,
-    make,
-    names,
-    register,
-    settings,
-    settings_of,
-    tasks,
-    unregister,
-)
+from pods_jax.envs.registry import load, make, names, register, settings, settings_of, tasks, unregister
 
 __all__ = [
     "Block",
@@ -25,9 +14,7 @@ __all__ = [
     "Functions",
     "Payload",
     "Weights",
-    "check_name",
     "from_step",
-    "is_own",
     "load",
     "make",
     "make_drawing",

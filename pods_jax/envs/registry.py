@@ -79,7 +79,7 @@ def load(name: str) -> None:
     stands in a file. Other names are left alone. Raises InputError, with the cure, for a module or a function that
     there is not, and for one that fails.
     """
-    if factory.is_place(name) and name not in _OWN:
+    if factory.is_place(checks.text("name", name)) and name not in _OWN:
         register(name, factory.find(name))
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from pods_jax import algorithms, checks, envs, settings
 from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
-from pods_jax.envs import Environment
+from pods_jax.envs import Environment, registry
 
 _COUNTS = ("num_epochs", "evaluate_every", "num_test_rollouts")
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -48,7 +48,7 @@ class Configuration:
     @property
     def own_environment(self) -> bool:
         """Whether the environment is one of the user's, so that settings and package do not say all about it."""
-        return "value" in self.fields["env"] or envs.is_own(self.fields["env"]["name"])
+        return "value" in self.fields["env"] or registry.is_own(self.fields["env"]["name"])
 
     def slower(self, factor: float) -> Algorithm:
         """The algorithm with its learning rates times `factor`: all settings whose names end so."""
@@ -72,7 +72,7 @@ def default_config(
     """
     pendulum = {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False}
     start = {
-        "env": {} if env and envs.is_own(env.get("name", "pendulum_2d")) else pendulum,  # it has other settings
+        "env": {} if env and registry.is_own(env.get("name", "pendulum_2d")) else pendulum,  # it has other settings
         "algorithm": {"name": algorithm, **algorithms.settings(algorithm)},
         "seed": 0,
         "num_epochs": 40,
@@ -182,7 +182,7 @@ def _mistakes_in_sections(env: Any, algorithm: Any, given: Environment | None) -
         found = settings.mistakes(algorithms.config_of(name)(), fields, "algorithm", algorithms.moved(name))
         return found + _errors(partial(algorithms.make, name, example, **_without(fields, found)))
 
-    mistakes = [] if given else _mistakes_in_section("env", env, envs.check_name, in_env)
+    mistakes = [] if given else _mistakes_in_section("env", env, registry.check_name, in_env)
     # Without a sound environment, another one will do to try the settings of the algorithm.
     example = given or (envs.make(envs.names()[0]) if mistakes else envs.make(**env))
     known = partial(checks.choice, "algorithm.name", valid=algorithms.names())

@@ -28,13 +28,14 @@ from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 from pods_jax.runs.own_environment import Own, read_configuration
 from pods_jax.runs.preflight import Plan, locked, open_run
 from pods_jax.runs.profiling import Profile
-from pods_jax.runs.progress import make_console, print_table, warn
+from pods_jax.runs.progress import make_console, warn
 from pods_jax.runs.recorder import RunRecorder
 from pods_jax.runs.signals import Interruption
 from pods_jax.runs.supervised import Progress, Recorder, supervise
 from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import checkpoints, manifest
 from pods_jax.storage.files import write_json
+from pods_jax.summaries import summary
 from pods_jax.training import Program, compile_meanwhile, meanwhile
 from pods_jax.visual import animation, figures, gif
 
@@ -235,8 +236,9 @@ def _prepare_after(
 
 def _show(numbers: Mapping[str, float], epoch: int, configuration: Configuration, console: Console) -> None:
     """Prints an evaluation; raises FloatingPointError if the return is not finite."""
-    shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
-    print_table(console, f"{title_of(configuration)}, epoch {epoch}", shown)
+    count = configuration.num_test_rollouts
+    console.print(f"{title_of(configuration)}, epoch {epoch}, from {count} unseen initial states", markup=False)
+    console.print(summary(numbers, configuration.algorithm.env), markup=False)
     if not math.isfinite(numbers["return_mean"]):
         raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
 

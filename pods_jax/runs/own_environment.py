@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pods_jax import checks, envs
 from pods_jax.checks import InputError
-from pods_jax.envs import Environment
+from pods_jax.envs import Environment, registry
 from pods_jax.runs.configuration import Configuration, check, describe, differences
 from pods_jax.runs.workdir import Workdir
 
@@ -21,8 +21,8 @@ Own: TypeAlias = Environment | str | None
 def load(config: Mapping[str, Any]) -> None:
     """Imports the function that a configuration of the user names, if it does; see `envs.load`."""
     section = config.get("env")
-    if isinstance(section, Mapping):
-        envs.load(section.get("name", ""))
+    if isinstance(section, Mapping) and isinstance(section.get("name"), str):
+        envs.load(section["name"])
 
 
 def read_configuration(folder: Workdir, env: Own = None) -> Configuration:
@@ -42,7 +42,7 @@ def read_configuration(folder: Workdir, env: Own = None) -> Configuration:
     name = section["name"]
     if not isinstance(env, str):
         raise InputError("env", env, f"{folder.path} holds a run in {name!r}; give this name", found="is a value")
-    if not envs.is_own(name) and env != name:
+    if not registry.is_own(name) and env != name:
         raise InputError("env", env, f"{folder.path} holds a run in {name!r}, an environment of ours; leave it out")
     envs.load(env)
     return check({**fields, "env": {**section, "name": env}})
