@@ -4,6 +4,7 @@
     algorithm = pods_jax.algorithms.make("pods", env)
     train_state, history = pods_jax.train(algorithm, jax.random.key(0))
     metrics = pods_jax.evaluate(env, algorithm.policy(train_state))
+    print(pods_jax.summary(metrics))
 
 Everything is written for one trajectory and compiled as imported; use `jax.vmap` for a batch. Bridges to other
 libraries, policy files and pictures are imported when they are asked for: `pods_jax.compat`, `.export`, `.viewer`.
@@ -18,6 +19,7 @@ from pods_jax.evaluation import evaluate
 from pods_jax.identification import Identification, identify
 from pods_jax.improvement import Improvement, improve, improve_batch, optimize
 from pods_jax.rollouts import replay, rollout
+from pods_jax.summaries import summary
 from pods_jax.training import Report, train
 from pods_jax.types import Trajectory
 
@@ -48,6 +50,7 @@ __all__ = [
     "rollout",
     "sensors",
     "sim",
+    "summary",
     "train",
     "trajopt",
     "viewer",

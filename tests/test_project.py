@@ -24,7 +24,7 @@ FLOORS = (
     ("rollouts",),
     ("improvement", "policies", "visual"),
     ("algorithms", "compat", "export", "identification"),
-    ("training", "evaluation"),
+    ("training", "evaluation", "summaries"),
     ("runs",),
     ("diagnostics", "reproduction", "benchmarks"),
     ("commands",),
@@ -80,7 +80,12 @@ def executing(code: str) -> set[str]:
         (names & {"eval", "exec", "compile", "__import__"})
         | (keywords & {"allow_pickle", "Loader"})
         | (imported & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "importlib", "torch", "yaml"})
+        | (imported & {"pkgutil", "runpy"})
     )
+
+
+NAMED_BY_USERS = {"pods_jax/envs/factory.py": {"pkgutil"}, "pods_jax/commands/config_files.py": {"runpy"}}
+"""Modules and configuration files that a user names, on a command line or in Python, are programs."""
 
 
 EXECUTED = sorted(path for folder in ("pods_jax", "scripts", "configs") for path in (ROOT / folder).rglob("*.py"))
@@ -88,7 +93,7 @@ EXECUTED = sorted(path for folder in ("pods_jax", "scripts", "configs") for path
 
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_executes_data(path):
-    assert not executing(path.read_text())
+    assert executing(path.read_text()) == NAMED_BY_USERS.get(str(path.relative_to(ROOT)), set())
 
 
 def test_the_check_of_executed_data_sees_every_form():

@@ -13,7 +13,7 @@ from pods_jax import compat, export, viewer
 
 ROOT = pathlib.Path(__file__).parents[1]
 PARTS = ("algorithms", "compat", "devices", "envs", "export", "identification", "sim", "trajopt", "viewer", "visual")
-VERBS = ("evaluate", "identify", "improve", "improve_batch", "optimize", "replay", "rollout", "train")
+VERBS = ("evaluate", "identify", "improve", "improve_batch", "optimize", "replay", "rollout", "summary", "train")
 TYPES = ("Identification", "Improvement", "InputError", "Report", "Trajectory")
 HEAVY = ("brax", "mujoco", "gymnasium", "matplotlib", "onnx", "orbax")
 
@@ -69,9 +69,9 @@ def test_the_new_place_exists_and_the_old_one_does_not(name):
 
 
 def names_in(text):
-    """The dotted names below pods_jax in the code of a text, inline and in blocks."""
+    """The dotted names below pods_jax in the code of a text, inline and in blocks; what is quoted is another name."""
     code = re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.DOTALL)
-    return sorted({name for part in code for name in re.findall(r"\bpods_jax(?:\.[A-Za-z_]\w*)+", part)})
+    return sorted({name for part in code for name in re.findall(r"(?<!\")\bpods_jax(?:\.[A-Za-z_]\w*)+", part)})
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,6 @@ def test_names_in_the_readme_exist(name):
 
 
 def test_the_search_for_names_sees_inline_code_and_blocks():
-    text = "pods_jax.no `pods_jax.viewer.view(env)` and `x`\n```python\nenv = pods_jax.envs.make()\n```\n"
+    text = 'pods_jax.no `pods_jax.viewer.view(env)` and `x`, `a."pods_jax.group"`\n'
+    text += "```python\nenv = pods_jax.envs.make()\n```\n"
     assert names_in(text) == ["pods_jax.envs.make", "pods_jax.viewer.view"]

@@ -128,6 +128,7 @@ def verbs(env, state, actions):
             pods_jax.evaluate,
             {"env": env, "policy": policy, "heldout": held_out, "test_bed": None, **counts},
         ),
+        "summary": (pods_jax.summary, {"metrics": {"return_mean": -1.0}, "env": env}),
         "train": (
             pods_jax.train,
             {"algorithm": toy, "key": jax.random.key(0), "num_epochs": 1, "callbacks": (), "epochs_per_chunk": 1}
@@ -171,6 +172,9 @@ def of_envs(env, position):
     sizes = {"horizon": 2, "action_limit": 1.0, "initial_speed": 1.0, "initial_displacement": 1.0}
     start = {"start_handle": np.zeros(1), "start_position": position, "velocity_modes": np.eye(1)}
     return named | {
+        "load": (envs.load, {"name": "pendulum_2d"}),
+        "register": (envs.register, {"name": "wrong_arguments", "make": lambda: env, "replace": True}),
+        "unregister": (envs.unregister, {"name": "wrong_arguments"}),
         "make": (
             envs.make,
             {"name": "pendulum_2d", "task": "stop", "terminal_only": False, "horizon": 2, "stiffness": 100.0},
@@ -317,10 +321,11 @@ def calls(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def registry():
     """Takes away whatever a test has registered."""
-    before = set(algorithms.names())
+    before = {part: set(part.names()) for part in (algorithms, envs)}
     yield
-    for name in set(algorithms.names()) - before:
-        algorithms.unregister(name)
+    for part, names in before.items():
+        for name in set(part.names()) - names:
+            part.unregister(name)
 
 
 def public():

@@ -48,14 +48,17 @@ def run(
     about: str,
     connect: Callable[[], None] = lambda: None,
     more: Callable[[], str] = lambda: "",
+    prepare: Callable[[Sequence[str]], Sequence[str]] = list,
 ) -> int:
     """Parses `argv` into `flag_values`, calls the command and returns the exit status.
 
     about: what `--help` says above the list of flags. more: what it says below, made when it is asked for.
-    connect: what has to happen before jax looks for devices. Errors go to standard error, one message, no traceback.
+    connect: what has to happen before jax looks for devices. prepare: the command line that is to be parsed in the
+    place of `argv`. Errors go to standard error, one message, no traceback. Modules in the current folder can be
+    imported meanwhile, as with `python -m`.
     """
-    with output.lasting():
-        return _run(command, flag_values, argv, about, connect, more)
+    with output.lasting(), _modules_here():
+        return _run(command, flag_values, argv, about, connect, more, prepare)
 
 
 def _run(
@@ -65,6 +68,7 @@ def _run(
     about: str,
     connect: Callable[[], None],
     more: Callable[[], str],
+    prepare: Callable[[Sequence[str]], Sequence[str]],
 ) -> int:
     """`run`, once the streams are in place."""
     if any(argument in ("--help", "-h") for argument in argv[1:]):
@@ -72,9 +76,9 @@ def _run(
         return 0
     verbosity = logging.get_verbosity()
     try:
-        parse(flag_values, argv)
-        logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
         gpu.keep_loops_on_device()
+        parse(flag_values, prepare(argv))
+        logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
         connect()
         _check_devices()
         with kept_programs():
@@ -101,14 +105,23 @@ def _run(
     return 0
 
 
-def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
-    """Parses a command line, its program name first; raises InputError with one line for any mistake."""
+def parse(flag_values: flags.FlagValues, argv: Sequence[str], known_only: bool = False) -> None:
+    """Parses a command line, its program name first; raises InputError with one line for any mistake.
+
+    known_only: leave out, for now, what are no flags of these.
+    """
     try:
-        _, *rest = flag_values(argv)
+        _, *rest = flag_values(argv, known_only)
     except Exception as error:  # absl's own errors, and whatever a configuration file raises when it is run.
         raise InputError(_mistake(error) + _moved(with_flag_files(argv))) from error
-    if rest:
+    if rest and not known_only:
         raise InputError(f"unexpected argument {rest[0]!r}: every setting is a flag, --name=value")
+
+
+def define_env(values: flags.FlagValues) -> flags.FlagHolder[Any]:
+    """The flag --env of the commands that read a run."""
+    about = "Where the environment is one of your own: what makes it, my_package:make_crane."
+    return flags.DEFINE_string("env", None, about, flag_values=values)
 
 
 def with_flag_files(argv: Sequence[str]) -> list[str]:
@@ -148,6 +161,20 @@ def _check_devices() -> None:
             f"JAX_PLATFORMS = {platforms!r}: {str(error) or 'this jax has no such device'}; install pods_jax[cuda12] "
             "(or cuda13, tpu) for other devices than the CPU, or unset JAX_PLATFORMS"
         ) from error
+
+
+@contextlib.contextmanager
+def _modules_here() -> Iterator[None]:
+    """Modules in the current folder can be imported: environments that the command line names."""
+    here = str(pathlib.Path.cwd())
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
 
 
 @contextlib.contextmanager

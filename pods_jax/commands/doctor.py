@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     """Parses the command line, examines, and returns the exit status: 0 if all is good, 4 if not."""
     values = flags.FlagValues()
     workdir = flags.DEFINE_string("workdir", None, "Folder that a run is to be written to.", flag_values=values)
-    env = flags.DEFINE_string("env", None, "Name of an environment.", flag_values=values)
+    env = flags.DEFINE_string("env", None, "Name of an environment, or my_package:make_crane.", flag_values=values)
     task = flags.DEFINE_string("task", None, "One of its tasks; the first, if not given.", flag_values=values)
 
     def command() -> None:

@@ -30,6 +30,7 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
         lower_bound=0,
         flag_values=values,
     )
+    env = command_line.define_env(values)
 
     def command() -> None:
         measure = evaluator
@@ -37,7 +38,7 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
             measure = dataclasses.replace(
                 evaluator, prepare=partial(prepare_heldout_set, num_restarts=num_restarts.value)
             )
-        experiment.evaluate(workdir.value, checkpoint=checkpoint.value, evaluator=measure)
+        experiment.evaluate(workdir.value, checkpoint=checkpoint.value, evaluator=measure, env=env.value)
 
     return command_line.run(command, values, argv, about=str(__doc__))
 

@@ -21,10 +21,11 @@ def main(argv: Sequence[str]) -> int:
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
+    env = command_line.define_env(values)
 
     def command() -> None:
         path = out.value or f"policy.{format.value}"
-        artifacts.export(workdir.value, path, format.value, checkpoint=checkpoint.value)
+        artifacts.export(workdir.value, path, format.value, checkpoint=checkpoint.value, env=env.value)
 
     return command_line.run(command, values, argv, about=str(__doc__))
 

@@ -43,7 +43,7 @@ def _define(values: flags.FlagValues) -> None:
     def listed(name: str, about: str) -> None:
         flags.DEFINE_list(name, [], about, flag_values=values)
 
-    text("env", "", "Name of an environment.")
+    text("env", "", "Name of an environment, or what makes your own, my_package:make_crane.")
     text("task", "", "One of its tasks; the first, if not given.")
     listed("settings", "Of the environment, name=value, with which the search begins.")
     listed("recordings", "CSV files, or patterns such as swing-*.csv; docs/identification.md has the format.")
@@ -78,6 +78,7 @@ def _identify(values: flags.FlagValues) -> None:
     if not values.env:
         raise InputError("env", values.env, f"must be one of {', '.join(envs.names())}")
     settings = {name: _number(f"settings {name}", value) for name, value in _pairs("settings", values.settings)}
+    envs.load(values.env)
     env = envs.make(values.env, values.task or None, **settings)
     columns = dict(_pairs("columns", values.columns))
     records, held_out = (

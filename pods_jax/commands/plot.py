@@ -25,9 +25,12 @@ def main(argv: Sequence[str]) -> int:
     checkpoint = flags.DEFINE_string(
         "checkpoint", "latest", "latest, best, or the number of an epoch.", flag_values=values
     )
+    env = command_line.define_env(values)
 
     def command() -> None:
-        artifacts.draw(workdirs.value, out.value, kind.value, num_rollouts.value, checkpoint=checkpoint.value)
+        artifacts.draw(
+            workdirs.value, out.value, kind.value, num_rollouts.value, checkpoint=checkpoint.value, env=env.value
+        )
 
     return command_line.run(command, values, argv, about=str(__doc__))
 

@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
         "num_rollouts", None, "How many, in a page; ten, or all there are.", flag_values=values
     )
     compare = flags.DEFINE_string("compare", "", "Folder of a run to show beside it, in a page.", flag_values=values)
+    env = command_line.define_env(values)
 
     def command() -> None:
         if out.value.endswith(".html") or compare.value:
@@ -37,9 +38,10 @@ def main(argv: Sequence[str]) -> int:
                 num_rollouts.value,
                 compare.value,
                 checkpoint=checkpoint.value,
+                env=env.value,
             )
             return
-        experiment.render(workdir.value, out.value, index.value, checkpoint=checkpoint.value)
+        experiment.render(workdir.value, out.value, index.value, checkpoint=checkpoint.value, env=env.value)
 
     return command_line.run(command, values, argv, about=str(__doc__))
 

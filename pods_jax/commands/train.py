@@ -3,16 +3,14 @@
 python scripts/train.py --config=configs/pods.py --workdir=runs/pendulum_2d_stop --config.seed=1
 """
 
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from pods_jax import algorithms, settings
-from pods_jax.commands import command_line
+from pods_jax.commands import command_line, config_files
 from pods_jax.devices import cpu, processes
 from pods_jax.runs import dry_run, experiment
 from pods_jax.runs.configuration import default_config
@@ -34,19 +32,8 @@ FLAGS: tuple[tuple[str, str | int, str], ...] = (
 def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
     """Parses the command line, trains, and returns the exit status; evaluator: as for `experiment.run`."""
     values = flags.FlagValues()
-    config = config_flags.DEFINE_config_file(
-        "config",
-        help_string="Configuration file; --config.seed=1 after it overrides a field.",
-        flag_values=values,
-        sys_argv=command_line.with_flag_files(argv),
-    )
-    define: dict[type, Callable[..., Any]] = {
-        str: flags.DEFINE_string,
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-    }
-    for name, default, meaning in FLAGS:
-        define[type(default)](name, default, meaning, flag_values=values)
+    config = config_files.define(values, argv)
+    _define(values)
 
     def command() -> None:
         fields = command_line.config_dict(config)
@@ -56,11 +43,31 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
         else:
             experiment.run(fields, **where, profile_epochs=values.profile_epochs, evaluator=evaluator)
 
-    def connect() -> None:
-        cpu.as_devices(values.num_devices)
-        processes.connect(values.coordinator_address, values.num_processes, values.process_id)
+    return command_line.run(command, values, argv, about=str(__doc__), more=settings_help, prepare=_prepared)
 
-    return command_line.run(command, values, argv, about=str(__doc__), connect=connect, more=settings_help)
+
+def _define(values: flags.FlagValues) -> None:
+    """The flags beside --config."""
+    define: dict[type, Callable[..., Any]] = {
+        str: flags.DEFINE_string,
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+    }
+    for name, default, meaning in FLAGS:
+        define[type(default)](name, default, meaning, flag_values=values)
+
+
+def _prepared(argv: Sequence[str]) -> list[str]:
+    """The command line with files for the names of configurations.
+
+    These files, and the module of an environment, may use devices, so the processes meet before they are read.
+    """
+    values = flags.FlagValues()
+    _define(values)
+    command_line.parse(values, argv, known_only=True)
+    cpu.as_devices(values.num_devices)
+    processes.connect(values.coordinator_address, values.num_processes, values.process_id)
+    return config_files.resolved(argv)
 
 
 def settings_help() -> str:
@@ -79,8 +86,8 @@ def installed() -> int:
 
 
 def with_default(argv: Sequence[str]) -> list[str]:
-    """The command line, with --config naming the file in this folder if it names none."""
+    """The command line, with --config=pods if it names no configuration."""
     program, *rest = argv
     if any(argument.lstrip("-").split("=")[0] == "config" for argument in command_line.with_flag_files(argv)):
         return list(argv)
-    return [program, f"--config={pathlib.Path(__file__).with_name('default.py')}", *rest]
+    return [program, "--config=pods", *rest]

@@ -18,7 +18,9 @@ from pods_jax.envs import Environment
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as follow
 from pods_jax.runs import metrics_log
-from pods_jax.runs.experiment import load_run, read_configuration, restore, title_of
+from pods_jax.runs.configuration import check_form
+from pods_jax.runs.experiment import load_run, restore, title_of
+from pods_jax.runs.own_environment import Own, read_configuration
 from pods_jax.runs.progress import make_console, warn
 from pods_jax.runs.workdir import Workdir
 from pods_jax.types import Policy
@@ -47,20 +49,21 @@ def show(
     compare: str | os.PathLike[str] = "",
     console: Console | None = None,
     checkpoint: str = "latest",
+    env: Own = None,
 ) -> None:
     """Draws the policy of a checkpoint as one HTML page.
 
     It shows `num_rollouts` unseen initial states, from number `rollout` on; ten, if not given, or all that there are.
-    compare: the folder of another run in the
-    same environment, shown beside it, from the same states. Raises CheckpointError if a folder holds no such run, and
-    InputError for what cannot be drawn or compared.
+    compare: the folder of another run in the same environment, shown beside it, from the same states. checkpoint,
+    env: as for `experiment.evaluate`. Raises CheckpointError if a folder holds no such run, and InputError for what
+    cannot be drawn or compared.
     """
     console, path = console or make_console(), pathlib.Path(out)
     viewer.check_name(path)
     folders = [Workdir(one) for one in (workdir, compare) if one]
-    configurations = [read_configuration(folder) for folder in folders]
+    configurations = [read_configuration(folder, env) for folder in folders]
     configuration, *others = configurations
-    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    shared, count = configuration.algorithm.env, configuration.num_test_rollouts
     if others and folders[0].path == folders[1].path:
         raise InputError(f"compare = {str(compare)!r}: must be another folder than that of the run itself")
     for other in others:
@@ -70,14 +73,14 @@ def show(
             )
     first = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
     shown_at_once = _how_many(num_rollouts, count - first)
-    starts = jax.tree.map(lambda leaf: leaf[first : first + shown_at_once], heldout_states(env, count))
+    starts = jax.tree.map(lambda leaf: leaf[first : first + shown_at_once], heldout_states(shared, count))
     shown = {}
     for folder, loaded in zip(folders, configurations, strict=True):
         restored = restore(loaded, folder, console, checkpoint)
         policy = loaded.algorithm.policy(restored.state)
-        trajectories = jax.vmap(lambda start, policy=policy: follow(env, policy, start))(starts)
+        trajectories = jax.vmap(lambda start, policy=policy: follow(shared, policy, start))(starts)
         shown[f"{folder.path}, epoch {restored.epoch}"] = trajectories
-    viewer.view(env, shown, title=title_of(configuration)).save(path)
+    viewer.view(shared, shown, title=title_of(configuration)).save(path)
     console.print(f"drawn in {os.path.relpath(path)}; open it in any browser", markup=False)
 
 
@@ -88,12 +91,14 @@ def draw(
     num_rollouts: int | None = None,
     console: Console | None = None,
     checkpoint: str = "latest",
+    env: Own = None,
 ) -> None:
     """Draws a figure: the learning curves of several runs, or what the policy of one does.
 
     kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
     the last point against its position) and "actions", of `num_rollouts` unseen initial states (ten, if not given, or
-    all that there are); "jacobian" and "hessians" of a rollout of the first of them. Raises CheckpointError if a
+    all that there are); "jacobian" and "hessians" of a rollout of the first of them. checkpoint, env: as for
+    `experiment.evaluate`; learning curves need neither. Raises CheckpointError if a
     folder holds no such run, and InputError for what cannot be drawn.
     """
     console, path = console or make_console(), pathlib.Path(out)
@@ -110,10 +115,9 @@ def draw(
                 warn(console, f"{label}: one ends after epoch {min(ends)}, and so does the line of all of them")
         figure = figures.learning_curves(runs)
     else:
-        configuration, restored = load_run(folders[0], console, checkpoint)
-        env = configuration.algorithm.env
+        configuration, restored = load_run(folders[0], console, checkpoint, env)
         count = _how_many(num_rollouts, configuration.num_test_rollouts)
-        figure = _portrait(env, configuration.algorithm.policy(restored.state), kind, count)
+        figure = _portrait(configuration.algorithm.env, configuration.algorithm.policy(restored.state), kind, count)
         figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
     figures.save(figure, path)
     console.print(f"drawn in {os.path.relpath(path)}", markup=False)
@@ -134,7 +138,7 @@ def by_setting(folders: Sequence[Workdir]) -> dict[str, list[list[dict[str, Any]
     settings: list[dict[str, str]] = []
     seeds: list[int] = []
     for folder in folders:
-        flat = flatten_dict(read_configuration(folder).fields, sep=".")  # says so where there is no run
+        flat = flatten_dict(check_form(folder.read_config()), sep=".")  # says so where there is no run
         seeds.append(flat["seed"])
         settings.append({name: str(value) for name, value in flat.items() if name not in UNTOLD})
     every = dict.fromkeys(name for setting in settings for name in setting)
@@ -198,15 +202,16 @@ def export(
     format: str,
     console: Console | None = None,
     checkpoint: str = "latest",
+    env: Own = None,
 ) -> None:
     """Writes the policy of a checkpoint of a run as a file that runs elsewhere, see `pods_jax.export`.
 
-    checkpoint: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for a format
-    that is not known or whose package is not installed.
+    checkpoint, env: as for `experiment.evaluate`. Raises CheckpointError if the folder holds no such run, and
+    InputError for a format that is not known or whose package is not installed.
     """
     folder, console, path = Workdir(workdir), console or make_console(), pathlib.Path(out)
     exporting.check_name(path, format)
-    configuration, restored = load_run(folder, console, checkpoint)
+    configuration, restored = load_run(folder, console, checkpoint, env)
     algorithm = configuration.algorithm
     notes = {"epoch": restored.epoch, "config": configuration.fields}
     difference = exporting.save_policy(path, algorithm.env, algorithm.policy(restored.state), format, notes)

@@ -22,6 +22,7 @@ from typing import Any
 from pods_jax import algorithms, checks, envs, settings
 from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
+from pods_jax.envs import Environment, registry
 
 _COUNTS = ("num_epochs", "evaluate_every", "num_test_rollouts")
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -29,6 +30,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "search_optimum": checks.boolean,
     **{name: partial(checks.integer, at_least=1) for name in _COUNTS},
 }
+WRAPPED = ("task", "terminal_only", "randomized", "observed")
+"""Fields of every environment, beside its settings."""
+
 _FIELDS = ("env", "algorithm", "seed", *_COUNTS, "search_optimum")
 
 
@@ -43,6 +47,11 @@ class Configuration:
     evaluate_every: int
     num_test_rollouts: int
     search_optimum: bool
+
+    @property
+    def own_environment(self) -> bool:
+        """Whether the environment is one of the user's, so that settings and package do not say all about it."""
+        return "value" in self.fields["env"] or registry.is_own(self.fields["env"]["name"])
 
     def slower(self, factor: float) -> Algorithm:
         """The algorithm with its learning rates times `factor`: all settings whose names end so."""
@@ -64,8 +73,9 @@ def default_config(
     env, settings: what is different of the environment and of the algorithm, groups as dictionaries; counts:
     `num_epochs` and the other fields beside them. `configs/` and `pods-train` use it.
     """
+    pendulum = {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False}
     start = {
-        "env": {"name": "pendulum_2d", "task": "stop", "horizon": 50, "terminal_only": False},
+        "env": {} if env and registry.is_own(env.get("name", "pendulum_2d")) else pendulum,  # it has other settings
         "algorithm": {"name": algorithm, **algorithms.settings(algorithm)},
         "seed": 0,
         "num_epochs": 40,
@@ -82,20 +92,47 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {**old, **new, **both}
 
 
-def check(config: Mapping[str, Any]) -> Configuration:
-    """Returns the checked configuration; raises InputError listing every mistake in it."""
-    mistakes = _misnamed("config", config, _FIELDS)
-    mistakes += [f"config.{name} is missing" for name in _FIELDS if name not in config]
+def check(config: Mapping[str, Any], env: Environment | None = None) -> Configuration:
+    """Returns the checked configuration; raises InputError listing every mistake in it.
+
+    env: the environment itself, where `config["env"]` only describes it (`describe`).
+    """
+    mistakes = _misplaced(config)
     if not mistakes:
         checked, mistakes = _checked_fields(config)
-        mistakes += _mistakes_in_sections(config["env"], config["algorithm"])
+        mistakes += _mistakes_in_sections(config["env"], config["algorithm"], env)
     if mistakes:
         raise InputError("\n  ".join(["the configuration is not valid; nothing was started", *mistakes]))
     return Configuration(
         fields=json.loads(json.dumps(config, default=methodcaller("item"), allow_nan=False)),
-        algorithm=algorithms.make(env=envs.make(**config["env"]), **config["algorithm"]),
+        algorithm=algorithms.make(env=env or envs.make(**config["env"]), **config["algorithm"]),
         **checked,
     )
+
+
+def check_form(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a configuration in which every field is there, its values unchecked; raises InputError otherwise."""
+    mistakes = _misplaced(config)
+    for section in ("env", "algorithm") if not mistakes else ():
+        mistakes += _mistakes_in_section(section, config[section], lambda name: name, lambda name, fields: [])
+    if mistakes:
+        raise InputError("\n  ".join(["the configuration is not valid", *mistakes]))
+    return config
+
+
+def describe(env: Environment) -> dict[str, Any]:
+    """The section `env` for an environment that was given as a value: enough to know it again, not to make it."""
+    return {
+        "name": env.name,
+        "value": {
+            "task": env.task,
+            "horizon": env.horizon,
+            "time_step": env.time_step,
+            "action_limit": [float(f"{limit:.6g}") for limit in env.action_limit],
+            "observation_size": env.observation_size,
+            "terminal_only": env.terminal_only,
+        },
+    }
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "config") -> list[str]:
@@ -127,11 +164,20 @@ def _checked_fields(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     return checked, mistakes
 
 
-def _mistakes_in_sections(env: Any, algorithm: Any) -> list[str]:
-    """Every mistake in the settings of both sections, and what does not go together of the others."""
+def _misplaced(config: Mapping[str, Any]) -> list[str]:
+    """Fields that there are not, and fields that are missing."""
+    mistakes = _misnamed("config", config, _FIELDS)
+    return mistakes + [f"config.{name} is missing" for name in _FIELDS if name not in config]
+
+
+def _mistakes_in_sections(env: Any, algorithm: Any, given: Environment | None) -> list[str]:
+    """Every mistake in the settings of both sections, and what does not go together of the others.
+
+    given: the environment itself, if the first section only describes it.
+    """
 
     def in_env(name, fields):
-        own = {field: fields.pop(field) for field in ("task", "terminal_only") if field in fields}
+        own = {field: fields.pop(field) for field in WRAPPED if field in fields}
         found = settings.mistakes(envs.settings_of(name), fields, "env")
         return found + _errors(partial(envs.make, name, **own, **_without(fields, found)))
 
@@ -139,22 +185,23 @@ def _mistakes_in_sections(env: Any, algorithm: Any) -> list[str]:
         found = settings.mistakes(algorithms.config_of(name)(), fields, "algorithm", algorithms.moved(name))
         return found + _errors(partial(algorithms.make, name, example, **_without(fields, found)))
 
-    mistakes = _mistakes_in_section("env", env, envs.names(), in_env)
+    mistakes = [] if given else _mistakes_in_section("env", env, registry.check_name, in_env)
     # Without a sound environment, another one will do to try the settings of the algorithm.
-    example = envs.make(envs.names()[0]) if mistakes else envs.make(**env)
-    return mistakes + _mistakes_in_section("algorithm", algorithm, algorithms.names(), in_algorithm)
+    example = given or (envs.make(envs.names()[0]) if mistakes else envs.make(**env))
+    known = partial(checks.choice, "algorithm.name", valid=algorithms.names())
+    return mistakes + _mistakes_in_section("algorithm", algorithm, known, in_algorithm)
 
 
 def _mistakes_in_section(
     path: str,
     section: Any,
-    names: Collection[str],
+    check_name: Callable[[Any], str],
     find: Callable[[str, dict[str, Any]], list[InputError]],
 ) -> list[str]:
     """The mistakes in a section, whose `name` decides what its other fields are."""
     if not isinstance(section, Mapping) or "name" not in section:
         return [f"config.{path} = {section!r}: must be a group of fields, `name` among them"]
-    found = _errors(partial(checks.choice, f"{path}.name", section["name"], names))
+    found = _errors(partial(check_name, section["name"]))
     found = found or find(section["name"], {name: value for name, value in section.items() if name != "name"})
     return sorted(f"config.{error}" for error in found)
 

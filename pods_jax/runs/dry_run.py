@@ -9,6 +9,7 @@ import jax
 from rich.console import Console
 
 from pods_jax.devices import memory, sharding
+from pods_jax.envs import Environment
 from pods_jax.runs.experiment import fresh_state
 from pods_jax.runs.preflight import open_run
 from pods_jax.runs.progress import clock, make_console
@@ -21,14 +22,16 @@ def dry_run(
     console: Console | None = None,
     resume: str = "auto",
     num_devices: int = 1,
+    env: Environment | None = None,
 ) -> dict[str, float]:
     """Prints and returns what a training would need: seconds to compile and per epoch, bytes of memory.
 
     Each phase that is still ahead is compiled, and one epoch of it is timed. num_devices: among so many devices
-    rollouts are divided, 0 takes all. Raises InputError or CheckpointError as the training would.
+    rollouts are divided, 0 takes all. env: as for `experiment.run`. Raises InputError or
+    CheckpointError as the training would.
     """
     console = console or make_console()
-    plan = open_run(config, workdir, resume, num_devices)
+    plan = open_run(config, workdir, resume, num_devices, env=env)
     configuration, devices = plan.configuration, plan.devices
     started = time.perf_counter()
     with sharding.on(devices):

@@ -36,7 +36,7 @@ def prepare_heldout_set(
     if num_restarts:
         console.print(f"searching the best actions for {count} unseen initial states, {num_restarts} times more ...")
         return make(env, count, search=True, num_restarts=num_restarts)
-    path = optimum_cache.path_of(configuration.fields["env"], count)
+    path = None if configuration.own_environment else optimum_cache.path_of(configuration.fields["env"], count)
     known = path and optimum_cache.read(path, count)
     if known is not None:
         console.print(f"the best actions for each of {count} unseen initial states are known from an earlier run")

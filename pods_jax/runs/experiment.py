@@ -19,20 +19,23 @@ from rich.console import Console
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.devices import processes
+from pods_jax.envs import Environment
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as roll_out
 from pods_jax.runs import collapse, metrics_log
-from pods_jax.runs.configuration import Configuration, check
+from pods_jax.runs.configuration import Configuration
 from pods_jax.runs.evaluator import HELD_OUT, Evaluator
+from pods_jax.runs.own_environment import Own, read_configuration
 from pods_jax.runs.preflight import Plan, locked, open_run
 from pods_jax.runs.profiling import Profile
-from pods_jax.runs.progress import make_console, print_table, warn
+from pods_jax.runs.progress import make_console, warn
 from pods_jax.runs.recorder import RunRecorder
 from pods_jax.runs.signals import Interruption
 from pods_jax.runs.supervised import Progress, Recorder, supervise
 from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import checkpoints, manifest
 from pods_jax.storage.files import write_json
+from pods_jax.summaries import summary
 from pods_jax.training import Program, compile_meanwhile, meanwhile
 from pods_jax.visual import animation, figures, gif
 
@@ -45,22 +48,25 @@ def run(
     num_devices: int = 1,
     profile_epochs: int = 0,
     evaluator: Evaluator = HELD_OUT,
+    env: Environment | None = None,
 ) -> dict[str, float]:
     """Trains in `workdir` as far as `config.num_epochs` says, evaluates, and returns the evaluation.
 
     A folder with a checkpoint is continued, exactly as if it had never stopped, or only evaluated if it is
     trained that far; resume: "auto", "never" (it must hold no run) or "must" (it must hold one). num_devices:
     among so many devices rollouts are divided, 0 takes all; the bits are then not those of one. profile_epochs: of so
-    many, after the first ones, a trace is left. evaluator: what the policy is measured with. Raises InputError before
-    anything is written: for mistakes in the configuration, for a folder that cannot be used or is in use, and for one
-    that holds a run with other settings.
+    many, after the first ones, a trace is left. evaluator: what the policy is measured with. env: an environment of
+    your own instead of `config.env`; whoever reads the folder later has to give it again, so where a function makes
+    it, name that as `config.env.name`, "module:function". Raises InputError before anything is written: for mistakes
+    in the configuration, for a folder that cannot be used or is in use, and for one that holds a run with other
+    settings.
     A return that is far below that before training is said last, see `runs.collapse`. SIGTERM and Ctrl-C raise
     Interrupted after the running epochs. Of several `processes` the first writes and returns the evaluation;
     num_devices is then meant of each.
     """
     console = console or make_console()
     with processes.together():
-        plan = open_run(config, workdir, resume, num_devices, profile_epochs)
+        plan = open_run(config, workdir, resume, num_devices, profile_epochs, env)
     if processes.is_first():
         with locked(plan) as plan:
             return _lead(plan, console, evaluator)
@@ -122,14 +128,16 @@ def evaluate(
     console: Console | None = None,
     checkpoint: str = "latest",
     evaluator: Evaluator = HELD_OUT,
+    env: Own = None,
 ) -> dict[str, float]:
     """Evaluates a checkpoint of a run, from its folder alone, and writes nothing.
 
     checkpoint: "latest", "best" (by the return on the held-out states) or the number of an epoch. evaluator: as for
-    `run`. The last line that it prints is one JSON object. Raises CheckpointError if the folder holds no such run.
+    `run`. env: what makes an environment of your own, "module:function", or the value that `run` was given. The last
+    line that it prints is one JSON object. Raises CheckpointError if the folder holds no such run.
     """
     console = console or make_console()
-    configuration, restored = load_run(Workdir(workdir), console, checkpoint)
+    configuration, restored = load_run(Workdir(workdir), console, checkpoint, env)
     policy = configuration.algorithm.policy(restored.state)
     numbers = evaluator.evaluate(configuration.algorithm.env, policy, evaluator.prepare(configuration, console))
     _show(numbers, restored.epoch, configuration, console)
@@ -144,38 +152,36 @@ def render(
     rollout: int = 0,
     console: Console | None = None,
     checkpoint: str = "latest",
+    env: Own = None,
 ) -> None:
     """Draws the policy of a checkpoint of a run, from unseen initial state number `rollout`, as a GIF.
 
-    checkpoint: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for what
-    cannot be drawn.
+    checkpoint, env: as for `evaluate`. Raises CheckpointError if the folder holds no such run, and InputError for
+    what cannot be drawn.
     """
     folder, console = Workdir(workdir), console or make_console()
-    configuration = read_configuration(folder)
-    env, count = configuration.algorithm.env, configuration.num_test_rollouts
+    configuration = read_configuration(folder, env)
+    drawn, count = configuration.algorithm.env, configuration.num_test_rollouts
     rollout = checks.integer("rollout", rollout, at_least=0, at_most=count - 1)
     animation.check_name(pathlib.Path(out))
     restored = restore(configuration, folder, console, checkpoint)
-    start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(env, count))
-    trajectory = roll_out(env, configuration.algorithm.policy(restored.state), start)
-    scale = gif.time_scale(env.time_step, env.horizon)
+    start = jax.tree.map(lambda leaf: leaf[rollout], heldout_states(drawn, count))
+    trajectory = roll_out(drawn, configuration.algorithm.policy(restored.state), start)
+    scale = gif.time_scale(drawn.time_step, drawn.horizon)
     speed = "".join(f", {text}" for text in [gif.scale_text(scale)] if text)
     title = f"{title_of(configuration)}, epoch {restored.epoch}{speed}"
-    moving = animation.animate(env, trajectory.state, title=title)
-    animation.save(moving, pathlib.Path(out), frames_per_second=1 / (scale * env.time_step))
+    moving = animation.animate(drawn, trajectory.state, title=title)
+    animation.save(moving, pathlib.Path(out), frames_per_second=1 / (scale * drawn.time_step))
     text = f"return {float(trajectory.reward.sum()):.4f}, drawn in {os.path.relpath(out)}{speed}"
     console.print(text, markup=False)
 
 
-def load_run(folder: Workdir, console: Console, checkpoint: str) -> tuple[Configuration, checkpoints.Restored[Any]]:
-    """The configuration of a run and what a checkpoint of it holds; checkpoint: as for `evaluate`."""
-    configuration = read_configuration(folder)
+def load_run(
+    folder: Workdir, console: Console, checkpoint: str, env: Own = None
+) -> tuple[Configuration, checkpoints.Restored[Any]]:
+    """The configuration of a run and what a checkpoint of it holds; checkpoint, env: as for `evaluate`."""
+    configuration = read_configuration(folder, env)
     return configuration, restore(configuration, folder, console, checkpoint)
-
-
-def read_configuration(folder: Workdir) -> Configuration:
-    """The configuration of the run in a folder, checked."""
-    return check(folder.read_config())
 
 
 def restore(
@@ -230,8 +236,9 @@ def _prepare_after(
 
 def _show(numbers: Mapping[str, float], epoch: int, configuration: Configuration, console: Console) -> None:
     """Prints an evaluation; raises FloatingPointError if the return is not finite."""
-    shown = {name: value for name, value in numbers.items() if configuration.search_optimum or "optim" not in name}
-    print_table(console, f"{title_of(configuration)}, epoch {epoch}", shown)
+    count = configuration.num_test_rollouts
+    console.print(f"{title_of(configuration)}, epoch {epoch}, from {count} unseen initial states", markup=False)
+    console.print(summary(numbers, configuration.algorithm.env), markup=False)
     if not math.isfinite(numbers["return_mean"]):
         raise FloatingPointError(f"the return of the policy of epoch {epoch} is {numbers['return_mean']}")
 

@@ -13,8 +13,9 @@ from pods_jax import checks
 from pods_jax.algorithms.algorithm import Phase
 from pods_jax.checks import InputError
 from pods_jax.devices import processes, sharding
-from pods_jax.runs import profiling
-from pods_jax.runs.configuration import Configuration, check, differences
+from pods_jax.envs import Environment
+from pods_jax.runs import own_environment, profiling
+from pods_jax.runs.configuration import Configuration, check, describe, differences
 from pods_jax.runs.workdir import Workdir
 from pods_jax.storage import checkpoints
 from pods_jax.storage.checkpoints import CheckpointError
@@ -51,13 +52,18 @@ def open_run(
     resume: str = "auto",
     num_devices: int = 1,
     profile_epochs: int = 0,
+    env: Environment | None = None,
 ) -> Plan:
     """Checks everything that can be checked without computing or writing anything; see `experiment.run`."""
     folder, writes = Workdir(workdir), processes.is_first()  # to look into it is for the one who writes there
     if writes:
         folder.check_usable()
         checkpoints.check_format(folder.checkpoints)  # before the settings: another version has others
-    configuration = check(config)
+    if env is not None:
+        env = checks.instance("env", env, Environment, "envs.from_step(...)")
+        config = {**config, "env": describe(env)}
+    own_environment.load(config)
+    configuration = check(config, env)
     resume = checks.choice("resume", resume, RESUME)
     plan = Plan(configuration, folder, resume, (), (), profile_epochs)
     if writes:

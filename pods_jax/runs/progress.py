@@ -7,7 +7,6 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 
 class ProgressDisplay:
@@ -75,17 +74,3 @@ def make_console() -> Console:
 def warn(console: Console, message: str) -> None:
     """Prints a warning on a line of its own."""
     console.print(f"warning: {message}", markup=False)
-
-
-def print_table(console: Console, title: str, numbers: Mapping[str, float]) -> None:
-    """Prints named numbers below each other."""
-    table = Table(title=title, title_justify="left", show_header=False)
-    for name, value in numbers.items():
-        table.add_row(name.replace("_", " "), _number_text(name, value))
-    console.print(table)
-
-
-def _number_text(name: str, value: float) -> str:
-    if name.endswith("gap"):
-        return f"{100 * value:.2f} %"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.5g}"

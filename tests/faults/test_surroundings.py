@@ -146,7 +146,7 @@ def test_the_configuration_of_a_flag_file_takes_the_place_of_the_default(tmp_pat
     file.write_text("--config=configs/bptt.py\n")
     assert with_default(["pods-train", f"--flagfile={file}"]) == ["pods-train", f"--flagfile={file}"]
     file.write_text("--workdir=runs/a\n")
-    assert with_default(["pods-train", f"--flagfile={file}"])[1].endswith("default.py")
+    assert with_default(["pods-train", f"--flagfile={file}"])[1] == "--config=pods"
 
 
 @pytest.mark.usefixtures("in_checkout")

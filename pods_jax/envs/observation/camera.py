@@ -21,6 +21,9 @@ from pods_jax.checks import InputError
 from pods_jax.envs.description import Drawing
 from pods_jax.envs.environment import Environment, State
 
+VIEWS = {"front": (0, -1), "side": (1, -1), "top": (0, 1)}
+"""Which coordinates of a drawing are to the right and upwards."""
+
 MARGIN = 1.3
 """Half the width of a picture, by the largest distance from its centre in drawings of initial states."""
 
@@ -41,7 +44,7 @@ class Camera:
     size: int  # pixels of a row and of a column
     follow: str  # "handle": the centre is the mean of the handles; "origin": it stays at zero
     half_width: float  # [m] from the centre to each side; 0: not chosen yet, see `fitted`
-    axes: tuple[int, int]  # coordinates to the right and upwards; (0, -1) is the view from the front
+    view: str  # one of VIEWS
     spot: float  # [pixels] standard deviation of a spot
 
     def read(self, env: Environment, state: State) -> jax.Array:
@@ -65,12 +68,11 @@ class Camera:
         return dataclasses.replace(self, half_width=float(MARGIN * jnp.max(jnp.abs(places))))
 
     def describe(self, env: Environment) -> tuple[str, str]:
-        """A picture; raises InputError where the environment cannot be drawn, or has no such coordinates."""
-        dimension = env.space_dimension
-        if dimension is None:
+        """A picture; raises InputError where the environment cannot be drawn, or has no such view."""
+        if env.space_dimension is None:
             env.drawing_function()  # raises
-        elif any(not -dimension <= axis < dimension for axis in self.axes):
-            raise InputError("axes", self.axes, f"must be two coordinates of a space of {dimension}")
+        if env.space_dimension == 2 and self.view != "front":
+            raise InputError("view", self.view, f"must be 'front': {env.name} moves in a plane")
         return "", "picture from 0 (dark) to 1, rows from the top"
 
 
@@ -78,37 +80,34 @@ def camera(
     size: int = 32,
     follow: str = "handle",
     half_width: float = 0.0,
-    axes: tuple[int, int] = (0, -1),
+    view: str = "front",
     spot: float = 1.0,
 ) -> Camera:
-    """A camera that looks along the coordinate that is not in `axes`, without perspective.
+    """A camera that looks along one coordinate, without perspective.
 
     size: pixels of a row and of a column. follow: what stays in the middle, the mean of the handles ("handle"), or
     where that of the origin is ("origin"). half_width: [m] that is seen to each side of it; 0: 1.3 times what an
-    initial state needs. axes: coordinates to the right and upwards. spot: [pixels] standard deviation of a
+    initial state needs. view: from the "front", the "side" or the "top". spot: [pixels] standard deviation of a
     point's spot. Raises InputError on values that are not allowed.
     """
-    if not isinstance(axes, tuple | list) or len(axes) != 2 or axes[0] == axes[1]:
-        raise InputError("axes", axes, "must be two different coordinates, such as (0, 2)")
-    right, up = (checks.integer(f"axes[{i}]", axis, at_least=-3, at_most=2) for i, axis in enumerate(axes))
     return Camera(
         checks.integer("size", size, at_least=2, at_most=1024),
         checks.choice("follow", follow, ("handle", "origin")),
         checks.number("half_width", half_width, at_least=0.0),
-        (right, up),
+        checks.choice("view", view, tuple(VIEWS)),
         checks.number("spot", spot, above=0.0),
     )
 
 
 def _spots(drawing: Drawing, camera: Camera) -> tuple[jax.Array, jax.Array]:
     """(P, 2) [m] to the right of and above the centre of the picture, and (P,) weights of all spots."""
-    points = drawing.points
+    points, axes = drawing.points, jnp.asarray(VIEWS[camera.view])
     first, second = np.asarray(drawing.segments, int).reshape(-1, 2).T
     share = jnp.asarray(np.arange(1, NUM_BETWEEN + 1) / (NUM_BETWEEN + 1), points.dtype)[:, None, None]
     between = points[first][None] + share * (points[second] - points[first])[None]
     between = between.reshape(-1, points.shape[1])
-    places = jnp.concatenate([points, between])[:, jnp.asarray(camera.axes)]
+    places = jnp.concatenate([points, between])[:, axes]
     if camera.follow == "handle" and drawing.num_handles:
-        places = places - jnp.mean(points[: drawing.num_handles, jnp.asarray(camera.axes)], axis=0, keepdims=True)
+        places = places - jnp.mean(points[: drawing.num_handles, axes], axis=0, keepdims=True)
     weights = np.concatenate([np.ones(points.shape[0]), np.full(between.shape[0], SEGMENT_WEIGHT)])
     return places, jnp.asarray(weights, points.dtype)
