@@ -38,7 +38,7 @@ class Functions:
     of a state, such as the history of a method, from what can. derived: the parameters with those that follow from
     others, such as where a load hangs, computed anew; for whoever puts other values in their place. core: the
     simulator and its full state, of an environment that wraps another one, its `parameters.env`; see
-    `Environment.core`.
+    `Environment.core`. with_noise: the state with other noise in its observations, by a key.
     """
 
     reset: Callable[[Parameters, Key], State]
@@ -56,6 +56,7 @@ class Functions:
     completed: Callable[[Parameters, State], State] | None = None
     derived: Callable[[Parameters], Parameters] | None = None
     core: Callable[[Parameters, State], tuple["Environment", State]] | None = None
+    with_noise: Callable[[Parameters, State, Key], State] | None = None
 
 
 def finite_step_error(parameters: Parameters, state: State, action: jax.Array, next_state: State) -> jax.Array:
@@ -136,6 +137,12 @@ class Environment:
         if self.functions.core is None:
             return self, state
         return self.functions.core(self.parameters, self.as_state(state))
+
+    def with_noise(self, state: State, key: Key) -> State:
+        """The same state with other noise in what is observed from now on, where there is any; the key is consumed."""
+        if self.functions.with_noise is None:
+            return state
+        return self.functions.with_noise(self.parameters, self.as_state(state), checks.key("key", key))
 
     @property
     def space_dimension(self) -> int | None:

@@ -111,12 +111,14 @@ class Pods(PolicyLearning):
         env, model, improvement, regression = self.env, self.model, self.config.improvement, self.config.regression
         key, key_states, key_fit = jax.random.split(state.key, 3)
         starts = self.initial_states(state, key_states)
-        visited = rollout_batch(env, model.policy(state.learner.average), starts)
+        practised = self.with_other_noise(starts, key_states)
+        visited = rollout_batch(env, model.policy(state.learner.average), practised)
         # Eq. 6 for "first_order", Eq. 13-14 for "gauss_newton", and for "riccati" in O(T).
-        better = improve_batch(env, starts, visited, improvement.method, improvement.damping, improvement.chunk_size)
-        healthy = jax.vmap(partial(is_healthy, env))(starts, visited, better.feedback, better.value)
+        how = improvement.method, improvement.damping, improvement.chunk_size
+        better = improve_batch(env, practised, visited, *how)
+        healthy = jax.vmap(partial(is_healthy, env))(practised, visited, better.feedback, better.value)
         find_targets = partial(regression_targets, env, states=regression.states)
-        samples = flatten_samples(jax.vmap(find_targets)(starts, visited, better.feedback), healthy)
+        samples = flatten_samples(jax.vmap(find_targets)(practised, visited, better.feedback), healthy)
         learner = standardize_first(state.learner, samples) if regression.standardize else state.learner
         learner, losses = fit(model.apply, learner, samples, self.steps, key_fit)  # Eq. 7
         returns = self.returns(learner.average, starts)
@@ -142,9 +144,10 @@ class Pods(PolicyLearning):
         env, model, starts = self.env, self.model, state.guard_states
         key, key_noise, key_fit, key_agree = jax.random.split(state.key, 4)
         taught = teacher.feedback(env, starts, state.teacher)
-        visited = rollout_batch(env, model.policy(state.learner.average), starts)
+        practised = self.with_other_noise(starts, key_noise)
+        visited = rollout_batch(env, model.policy(state.learner.average), practised)
         keys = jax.random.split(key_noise, self.config.guard.size)
-        samples = jax.vmap(partial(teacher.imitation_targets, env))(starts, visited, taught, keys)
+        samples = jax.vmap(partial(teacher.imitation_targets, env))(practised, visited, taught, keys)
         healthy = state.teacher.is_whole & jax.vmap(linalg.is_finite)((visited.reward, taught.gains))
         samples = flatten_samples(samples, healthy)
         learner = standardize_first(state.learner, samples) if self.config.regression.standardize else state.learner
@@ -191,6 +194,13 @@ class Pods(PolicyLearning):
         if not self.config.guard.size:
             return drawn
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), state.guard_states, drawn)
+
+    def with_other_noise(self, states: Any, key: Key) -> Any:
+        """The same initial states with noise of their own for each epoch, so that nobody learns it by heart."""
+        if self.env.functions.with_noise is None:
+            return states
+        count = jax.tree.leaves(states)[0].shape[0]
+        return jax.vmap(self.env.with_noise)(states, jax.random.split(jax.random.fold_in(key, 1), count))
 
     def returns(self, params: Any, states: Any) -> jax.Array:
         """(k,) the returns of a policy from initial states, leaves (k, ...)."""

@@ -221,6 +221,12 @@ def core(parameters: Observed, state: ObservedState) -> tuple[Environment, State
     return parameters.env.core(state.inner)
 
 
+def with_noise(parameters: Observed, state: ObservedState, key: Key) -> ObservedState:
+    """The state with other noise in its readings."""
+    key_inner, key_noise = jax.random.split(key)
+    return dataclasses.replace(state, inner=parameters.env.with_noise(state.inner, key_inner), key=key_noise)
+
+
 def residual(parameters: Observed, state: ObservedState, action: jax.Array) -> jax.Array:
     """That of the environment that is observed."""
     return parameters.env.residual(state.inner, action)
@@ -303,4 +309,5 @@ FUNCTIONS = Functions(
     linearize=linearize,
     observation_layout=observation_layout,
     core=core,
+    with_noise=with_noise,
 )

@@ -74,6 +74,17 @@ def test_noise_is_the_same_whenever_a_reading_is_seen_and_other_in_another_episo
     assert np.all(envs.split(env, replay(env, other, actions).observation)["p"] != seen)
 
 
+def test_other_noise_leaves_the_rest_as_it_is(base):
+    env = envs.observed(base, {"p": sensors.positions(), "v": sensors.velocities()}, noise={"p": 0.1})
+    state = env.reset(jax.random.key(0))
+    other = env.with_noise(state, jax.random.key(1))
+    first, second = (envs.split(env, env.observe(each)) for each in (state, other))
+    assert np.all(first["p"] != second["p"])
+    np.testing.assert_array_equal(first["v"], second["v"])
+    simple = base.reset(jax.random.key(0))
+    assert base.with_noise(simple, jax.random.key(1)) is simple
+
+
 def test_noise_has_the_deviation_and_the_bias_that_were_asked_for(base):
     readings = jnp.zeros((400, 2))
     keys = jax.random.split(jax.random.key(0), 300)
