@@ -139,7 +139,7 @@ class Environment:
         return self.functions.core(self.parameters, self.as_state(state))
 
     def with_noise(self, state: State, key: Key) -> State:
-        """The same state with other noise in what is observed from now on, where there is any; the key is consumed."""
+        """The same state with other noise in what is observed, where there is any; the key is consumed."""
         if self.functions.with_noise is None:
             return state
         return self.functions.with_noise(self.parameters, self.as_state(state), checks.key("key", key))

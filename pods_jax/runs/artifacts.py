@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from rich.console import Console
 
-from pods_jax import checks
+from pods_jax import checks, robustness
 from pods_jax import export as exporting
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
@@ -26,6 +26,7 @@ from pods_jax.runs.workdir import Workdir
 from pods_jax.types import Policy
 from pods_jax.visual import figures, viewer
 from pods_jax.visual.jacobians import jacobians
+from pods_jax.visual.robustness import figure as draw_robustness
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 UNTOLD = ("seed", "evaluate_every", "num_test_rollouts", "search_optimum")
 """Settings that do not part runs whose learning curves are drawn as one."""
 
-KINDS = ("learning", "phase", "actions", "jacobian", "hessians")
+KINDS = ("learning", "phase", "actions", "jacobian", "hessians", "robustness")
 """The figures that `draw` draws."""
 
 
@@ -97,8 +98,9 @@ def draw(
 
     kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
     the last point against its position) and "actions", of `num_rollouts` unseen initial states (ten, if not given, or
-    all that there are); "jacobian" and "hessians" of a rollout of the first of them. checkpoint, env: as for
-    `experiment.evaluate`; learning curves need neither. Raises CheckpointError if a
+    all that there are); "jacobian" and "hessians" of a rollout of the first of them; "robustness" against stronger
+    noise and wider ranges of parameters, which is printed as well. checkpoint, env: as for `experiment.evaluate`;
+    learning curves need neither. Raises CheckpointError if a
     folder holds no such run, and InputError for what cannot be drawn.
     """
     console, path = console or make_console(), pathlib.Path(out)
@@ -116,8 +118,13 @@ def draw(
         figure = figures.learning_curves(runs)
     else:
         configuration, restored = load_run(folders[0], console, checkpoint, env)
+        drawn, policy = configuration.algorithm.env, configuration.algorithm.policy(restored.state)
         count = _how_many(num_rollouts, configuration.num_test_rollouts)
-        figure = _portrait(configuration.algorithm.env, configuration.algorithm.policy(restored.state), kind, count)
+        figure = (
+            _robustness(drawn, policy, count, console)
+            if kind == "robustness"
+            else _portrait(drawn, policy, kind, count)
+        )
         figure.suptitle(f"{title_of(configuration)}, epoch {restored.epoch}")
     figures.save(figure, path)
     console.print(f"drawn in {os.path.relpath(path)}", markup=False)
@@ -174,13 +181,22 @@ def _portrait(env: Environment, policy: Policy, kind: str, num_rollouts: int) ->
         return figures.action_traces(trajectories.action, env.action_limit, env.time_step, env.action_unit)
     if kind == "phase":
         return figures.phase_portrait(*last_point(env, starts, trajectories.state))
-    first = jax.tree.map(lambda leaf: leaf[0], (starts, trajectories.action))
-    parts = jacobians(env, *first)
+    start, actions = jax.tree.map(lambda leaf: leaf[0], (starts, trajectories.action))
+    parts = jacobians(*env.core(start), actions)
     if kind == "jacobian":
         named = {"states by actions": parts.jacobian}
         return figures.matrices(named, xlabel="component of the actions", ylabel="component of the states")
     named = {"Gauss-Newton": parts.gauss_newton, "exact": parts.hessian}
     return figures.matrices(named, xlabel="component of the actions", ylabel="component of the actions")
+
+
+def _robustness(env: Environment, policy: Policy, num_rollouts: int, console: Console) -> "Figure":
+    found = robustness.curves(env, policy, num_rollouts=num_rollouts)
+    for curve in found:
+        pairs = zip(curve.scale, curve.optimality_gap, strict=True)
+        gaps = ", ".join(f"{scale:g}: {100 * gap:.2f} %" for scale, gap in pairs)
+        console.print(f"{curve.what}, optimality gap by scale: {gaps}", markup=False)
+    return draw_robustness(found)
 
 
 def last_point(env: Environment, starts: Any, states: Any) -> tuple[np.ndarray, np.ndarray]:

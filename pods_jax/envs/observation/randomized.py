@@ -104,10 +104,9 @@ def _changing(env: Environment, ranges: Mapping[str, Any]) -> Randomized:
     bounds = np.asarray([_range(name, given, is_factor=True) for name, given in ranges.items()])
     named.find(env, list(ranges))  # raises where two of them are the same number
     found = tuple(named.find(env, [name]) for name in ranges)
-    for name, bound, parameters in zip(ranges, bounds, found, strict=True):
-        _check_physics(env, name, bound, parameters)
     low, high = jnp.asarray(bounds.T, env.action_limit.dtype)
     given = Randomized(env, low, high, tuple(ranges), found, (), None)
+    check_ranges(given)
     return dataclasses.replace(given, changed=_changed(given))
 
 
@@ -143,20 +142,23 @@ def _range(name: str, given: Any, is_factor: bool) -> tuple[float, float]:
     return 1 - share, 1 + share
 
 
-def _check_physics(env: Environment, name: str, bound: np.ndarray, parameters: named.Parameters) -> None:
-    """Raises InputError where a factor makes a parameter what it must not be."""
-    lowest, highest = named.bounds_of(env, parameters.names[0])
-    is_strict = named.must_be_positive(env, parameters.names[0])
-    ends = np.outer(bound, parameters.values(env))
-    if np.min(ends) < lowest or np.max(ends) > highest or (is_strict and np.min(ends) <= 0):
-        allowed = ("greater than 0" if is_strict else f"at least {lowest:g}") + (
-            f" and at most {highest:g}" if np.isfinite(highest) else ""
-        )
-        raise InputError(
-            f"ranges[{name!r}]",
-            tuple(bound.tolist()),
-            f"makes {name} {np.min(ends):g} to {np.max(ends):g}: must be {allowed}",
-        )
+def check_ranges(given: Randomized) -> None:
+    """Raises InputError where a factor makes a parameter what it must not be; of what is built, nobody knows."""
+    env = given.env
+    for low, high, name, parameters in zip(
+        given.low.tolist(), given.high.tolist(), given.names, given.parameters, strict=bool(given.parameters)
+    ):
+        lowest, highest = named.bounds_of(env, parameters.names[0])
+        is_strict = named.must_be_positive(env, parameters.names[0])
+        ends = np.outer((low, high), parameters.values(env))
+        if np.min(ends) < lowest or np.max(ends) > highest or (is_strict and np.min(ends) <= 0):
+            allowed = "greater than 0" if is_strict else f"at least {lowest:g}"
+            upper = f" and at most {highest:g}" if np.isfinite(highest) else ""
+            raise InputError(
+                f"ranges[{name!r}]",
+                (low, high),
+                f"makes {name} {np.min(ends):g} to {np.max(ends):g}: must be {allowed}{upper}",
+            )
 
 
 def _changed(parameters: Randomized) -> tuple[int, ...]:
