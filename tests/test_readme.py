@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs/results.md").read_text(encoding="utf-8")
 OWN_ENVIRONMENTS = (ROOT / "docs/own_environments.md").read_text(encoding="utf-8")
+OBSERVATIONS = (ROOT / "docs/observations.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -30,6 +32,15 @@ def test_its_python_runs_from_top_to_bottom(capsys):
     names = {}
     exec(compile(code, "README.md", "exec"), names)  # our own text
     assert "optimality gap" in capsys.readouterr().out
+
+
+def test_the_python_of_what_a_policy_sees_runs():
+    names = {}
+    code = "\n".join(re.findall(r"```python\n(.*?)```", OBSERVATIONS, flags=re.DOTALL))
+    exec(compile(code, "docs/observations.md", "exec"), names)  # our own text
+    env, policy = names["env"], names["algorithm"].policy(names["algorithm"].init(jax.random.key(0)))
+    assert names["pods_jax"].rollout(env, policy, env.reset(jax.random.key(1))).action.shape == (50, 1)
+    assert names["unknown"].reset(jax.random.key(0)).factors.shape == (1,)
     assert names["by_action"].shape == (1, 2, 1)
     assert names["many"].reward.shape == (5, 50)
     assert names["better"].value > names["better"].value_before

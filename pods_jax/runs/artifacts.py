@@ -11,13 +11,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from rich.console import Console
 
-from pods_jax import checks, robustness
+from pods_jax import checks
 from pods_jax import export as exporting
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
 from pods_jax.evaluation import heldout_states
 from pods_jax.rollouts import rollout as follow
-from pods_jax.runs import metrics_log
+from pods_jax.runs import metrics_log, robustness
 from pods_jax.runs.configuration import check_form
 from pods_jax.runs.experiment import load_run, restore, title_of
 from pods_jax.runs.own_environment import Own, read_configuration

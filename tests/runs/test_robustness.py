@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from pods_jax import envs, robustness, sensors
+from pods_jax import envs, sensors
 from pods_jax.checks import InputError
 from pods_jax.evaluation import evaluate
+from pods_jax.runs import robustness
 from pods_jax.visual.robustness import figure
 
 

@@ -1,6 +1,6 @@
 """How a policy does where noise is stronger, or parameters are further off, than it was trained for.
 
-    curves = pods_jax.robustness.curves(env, policy)
+    curves = robustness.curves(env, policy)
     visual.robustness.figure(curves)
 
 One thing at a time is changed: the noise of one sensor, or the range of one parameter, from nothing to twice what the
