@@ -32,8 +32,15 @@ def test_its_python_runs_from_top_to_bottom(capsys):
     names = {}
     exec(compile(code, "README.md", "exec"), names)  # our own text
     assert "optimality gap" in capsys.readouterr().out
+    assert names["by_action"].shape == (1, 2, 1)
+    assert names["many"].reward.shape == (5, 50)
+    assert names["better"].value > names["better"].value_before
+    assert names["own_env"].observation_size == 4 + 12
+    assert np.all(np.isfinite(names["own_trajectory"].reward))
+    assert names["gentle"].value > names["gentle"].value_before
 
 
+@pytest.mark.slow
 def test_the_python_of_what_a_policy_sees_runs():
     names = {}
     code = "\n".join(re.findall(r"```python\n(.*?)```", OBSERVATIONS, flags=re.DOTALL))
@@ -41,12 +48,6 @@ def test_the_python_of_what_a_policy_sees_runs():
     env, policy = names["env"], names["algorithm"].policy(names["algorithm"].init(jax.random.key(0)))
     assert names["pods_jax"].rollout(env, policy, env.reset(jax.random.key(1))).action.shape == (50, 1)
     assert names["unknown"].reset(jax.random.key(0)).factors.shape == (1,)
-    assert names["by_action"].shape == (1, 2, 1)
-    assert names["many"].reward.shape == (5, 50)
-    assert names["better"].value > names["better"].value_before
-    assert names["own_env"].observation_size == 4 + 12
-    assert np.all(np.isfinite(names["own_trajectory"].reward))
-    assert names["gentle"].value > names["gentle"].value_before
 
 
 def test_its_tables_are_made_from_the_committed_records():
