@@ -61,9 +61,10 @@ def train(
     """Trains for `num_epochs` epochs; returns the train state and the metrics of each epoch.
 
     key: of any kind, for `algorithm.init`, unused if a train state is given. Several keys (S,) train so many seeds in
-    one program: train state and metrics have a leading axis (S, ...), and devices share the seeds. callbacks: called with a Report after each chunk of `epochs_per_chunk`
-    epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
-    announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
+    one program: train state and metrics have a leading axis (S, ...), and devices share the seeds. callbacks: called
+    with a Report after each chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a
+    checkpoint. announce: told when compilation starts and ends. devices: rollouts are divided among them, if more
+    than one.
     program: of the first epoch, from `compile_meanwhile`, to do something else meanwhile; one of another phase or of
     another algorithm is compiled anew. The epoch of each phase is traced and compiled once, when training enters it,
     whatever the number of epochs. Raises InputError on arguments that are not what they should be, and where an epoch

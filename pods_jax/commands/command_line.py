@@ -71,11 +71,11 @@ def _run(
     prepare: Callable[[Sequence[str]], Sequence[str]],
 ) -> int:
     """`run`, once the streams are in place."""
-    if any(argument in ("--help", "-h") for argument in argv[1:]):
-        print(about, *(f"  --{name}: {flag_values[name].help}" for name in flag_values), more(), sep="\n")
-        return 0
     verbosity = logging.get_verbosity()
     try:
+        if any(argument in ("--help", "-h") for argument in argv[1:]):
+            print(about, *map(_help, (flag_values[name] for name in flag_values)), more(), sep="\n")
+            return 0
         gpu.keep_loops_on_device()
         parse(flag_values, prepare(argv))
         logging.set_verbosity(logging.FATAL)  # Orbax logs a hundred lines about errors that it raises as well.
@@ -103,6 +103,12 @@ def _run(
     finally:
         logging.set_verbosity(verbosity)
     return 0
+
+
+def _help(flag: Any) -> str:
+    """The line about a flag, with its default unless that is empty."""
+    default = "" if flag.default in ("", None, [], False) else f"={flag.default}"
+    return f"  --{flag.name}{default}: {flag.help}"
 
 
 def parse(flag_values: flags.FlagValues, argv: Sequence[str], known_only: bool = False) -> None:
