@@ -27,7 +27,7 @@ from pods_jax.devices import sharding
 from pods_jax.envs import Environment
 from pods_jax.runs import experiment, metrics_log
 from pods_jax.runs.evaluator import HELD_OUT, Evaluator
-from pods_jax.runs.preflight import Plan, locked, open_run
+from pods_jax.runs.preflight import Plan, locked, open_run, with_seed
 from pods_jax.runs.progress import ProgressDisplay, make_console, warn
 from pods_jax.runs.recorder import RunRecorder
 from pods_jax.runs.signals import Interrupted, Interruption
@@ -93,9 +93,7 @@ def run(
     devices = _devices(num_seeds, num_devices)
     first = open_run(config, folder.path / f"seed_{config.get('seed', 0)}", resume, env=env)  # with the mistakes
     numbers = range(first.configuration.seed, first.configuration.seed + num_seeds)
-    plans = [
-        open_run({**config, "seed": number}, folder.path / f"seed_{number}", resume, env=env) for number in numbers
-    ]
+    plans = [first, *(with_seed(first, folder.path / f"seed_{number}", number) for number in numbers[1:])]
     with contextlib.ExitStack() as stack, Interruption(partial(console.print, markup=False)) as interruption:
         plans = [stack.enter_context(locked(plan)) for plan in plans]
         title = experiment.title_of(first.configuration)
