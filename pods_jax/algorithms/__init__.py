@@ -114,7 +114,6 @@ def _find(name: str) -> tuple[Any, Callable[[Environment, Any], Algorithm]]:
 
 __all__ = [
     "Algorithm",
-    "about",
     "config_of",
     "from_config",
     "make",
