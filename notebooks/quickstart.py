@@ -48,7 +48,7 @@ algorithm = algorithms.make("pods", env, batch_size=8 if SMALL else 400, guard={
 
 # %% [markdown]
 # Forty epochs: simulate, improve each trajectory by a second-order step, fit the network to what that teaches. The
-# first call compiles the program. The dashed line is the best return that trajectory optimization finds.
+# first call compiles the program.
 
 # %%
 num_epochs = 2 if SMALL else 40

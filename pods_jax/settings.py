@@ -68,6 +68,8 @@ class Setting:
             return ", ".join(self.choices)
         if isinstance(default, bool):
             return "True, False"
+        if isinstance(default, str):
+            return "text"
         if isinstance(default, tuple):
             return (
                 f"{len(default)} numbers" if any(isinstance(entry, float) for entry in default) else "whole numbers"

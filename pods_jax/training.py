@@ -12,6 +12,7 @@ import numpy as np
 
 from pods_jax import checks
 from pods_jax.algorithms.algorithm import Algorithm, Phase, Update
+from pods_jax.algorithms.several import several
 from pods_jax.checks import InputError
 from pods_jax.devices import memory, sharding
 from pods_jax.types import Key
@@ -59,9 +60,11 @@ def train(
 ) -> tuple[Any, list[dict[str, Any]]]:
     """Trains for `num_epochs` epochs; returns the train state and the metrics of each epoch.
 
-    key: of any kind, for `algorithm.init`, unused if a train state is given. callbacks: called with a Report after
-    each chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a checkpoint.
-    announce: told when compilation starts and ends. devices: rollouts are divided among them, if more than one.
+    key: of any kind, for `algorithm.init`, unused if a train state is given. Several keys (S,) train so many seeds in
+    one program: train state and metrics have a leading axis (S, ...), and devices share the seeds. callbacks: called
+    with a Report after each chunk of `epochs_per_chunk` epochs. train_state, first_epoch: where to go on, e.g. from a
+    checkpoint. announce: told when compilation starts and ends. devices: rollouts are divided among them, if more
+    than one.
     program: of the first epoch, from `compile_meanwhile`, to do something else meanwhile; one of another phase or of
     another algorithm is compiled anew. The epoch of each phase is traced and compiled once, when training enters it,
     whatever the number of epochs. Raises InputError on arguments that are not what they should be, and where an epoch
@@ -72,11 +75,12 @@ def train(
     callbacks = checks.functions("callbacks", callbacks)
     announce = checks.function("announce", announce)
     devices = _devices(devices)
+    one, algorithm = algorithm, _for_all_seeds(algorithm, key, devices)
     if program is not None:
         checks.instance("program", program, Future, "what `compile_meanwhile` returns")
     if train_state is None:
         with sharding.on(devices):
-            train_state = algorithm.init(checks.key("key", key))
+            train_state = algorithm.init(checks.key("key", key) if algorithm is one else key)
     else:
         train_state = _restored(algorithm, train_state)
     history: list[dict[str, Any]] = []
@@ -168,6 +172,15 @@ def _key_like(train_state: Any) -> Key:
 
 def _key_kind(key: Key) -> str:
     return str(jax.random.key_impl(key))
+
+
+def _for_all_seeds(algorithm: Algorithm, key: Any, devices: Sequence[jax.Device]) -> Algorithm:
+    """The algorithm itself, or for several keys (S,) that of so many seeds. Raises InputError for odd shares."""
+    if not (isinstance(key, jax.Array) and checks.is_key(key) and key.ndim == 1 and key.size):
+        return algorithm
+    with sharding.on(devices):
+        sharding.check("number of keys", key.shape[0])
+    return several(algorithm, key.shape[0])
 
 
 def _devices(devices: Any) -> tuple[jax.Device, ...]:

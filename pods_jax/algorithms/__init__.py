@@ -58,6 +58,13 @@ def settings(name: str) -> dict[str, Any]:
     return dataclasses.asdict(config_of(name)())
 
 
+def about(name: str) -> str:
+    """The first line of what is written about the algorithm `name`."""
+    make = _find(name)[1]
+    text = make.__doc__ if name in _OWN else _MODULES[name].__doc__
+    return (text or "").strip().partition("\n")[0]
+
+
 def config_of(name: str) -> Any:
     """The dataclass of the settings of the algorithm `name`; see `pods_jax.settings`."""
     return _find(name)[0]

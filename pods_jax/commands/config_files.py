@@ -67,8 +67,7 @@ def resolved(argv: Sequence[str]) -> list[str]:
 def get_config(request: str) -> config_dict.ConfigDict:
     """The configuration of a file with the environment of the command line; request: see `resolved`."""
     asked = json.loads(request)
-    path, colon, argument = asked["file"].partition(":")
-    config = runpy.run_path(path)["get_config"](*([argument] if colon else []))
+    config = _run(asked["file"])
     if not isinstance(config, config_dict.ConfigDict):
         return config  # refused by who asked for it
     name = asked["name"] or config.env.name
@@ -83,6 +82,30 @@ def get_config(request: str) -> config_dict.ConfigDict:
         with config.unlocked():
             config.env.update(_missing(known, config.env, asked["settings"]))
     return config
+
+
+def load(name: str) -> dict[str, Any]:
+    """The configuration of a file, or of a name of `names`, as dictionaries. Raises InputError if there is none."""
+    try:
+        config = _run(_path(name))
+    except OSError as error:
+        raise InputError("config", name, f"cannot be read: {error}") from error
+    if not isinstance(config, config_dict.ConfigDict):
+        raise InputError("config", name, "its get_config() must return an ml_collections.ConfigDict")
+    found: dict[str, Any] = config.to_dict()
+    return found
+
+
+def flags_of(argv: Sequence[str]) -> dict[str, str]:
+    """The flags of a command line that are written --name=value, the last of each name."""
+    given = command_line.with_flag_files(argv)[1:]
+    return {_name(argument): argument.partition("=")[2] for argument in given if "=" in argument}
+
+
+def _run(file: str) -> Any:
+    """What `get_config` of a configuration file returns, which is given what stands behind a colon."""
+    path, colon, argument = file.partition(":")
+    return runpy.run_path(path)["get_config"](*([argument] if colon else []))
 
 
 def _missing(known: Mapping[str, Any], fields: Mapping[str, Any], asked: Sequence[str]) -> dict[str, Any]:

@@ -9,21 +9,22 @@ from typing import Any
 
 from absl import flags
 
-from pods_jax import algorithms, settings
-from pods_jax.commands import command_line, config_files
+from pods_jax.checks import InputError
+from pods_jax.commands import command_line, config_files, train_help
 from pods_jax.devices import cpu, processes
-from pods_jax.runs import dry_run, experiment
-from pods_jax.runs.configuration import default_config
+from pods_jax.runs import dry_run, experiment, seeds
 from pods_jax.runs.evaluator import HELD_OUT, Evaluator
 
 FLAGS: tuple[tuple[str, str | int, str], ...] = (
     ("workdir", "", "Folder of the run, made if it is not there."),
     ("resume", "auto", "auto, never or must go on with a run in --workdir."),
     ("num_devices", 1, "Devices of each process that share the rollouts, without a GPU cores; 0 takes all."),
+    ("num_seeds", 1, "Seeds from --config.seed on that are trained in one program, each in --workdir/seed_N."),
     ("profile_epochs", 0, "Leave a trace of so many epochs below --workdir."),
     ("coordinator_address", "", "HOST:PORT of the first of several processes."),
     ("num_processes", 1, "Processes that train together."),
     ("process_id", 0, "Which of them this is, from 0 on."),
+    ("list", False, "Only say which configurations, environments and algorithms there are."),
     ("dry_run", False, "Check, compile, estimate; write nothing."),
 )
 """Name, default and meaning of each flag beside --config."""
@@ -36,14 +37,29 @@ def main(argv: Sequence[str], evaluator: Evaluator = HELD_OUT) -> int:
     _define(values)
 
     def command() -> None:
+        if values.list:
+            print(train_help.listing())
+            return
         fields = command_line.config_dict(config)
         where = {"workdir": values.workdir, "resume": values.resume, "num_devices": values.num_devices}
-        if values.dry_run:
+        if values.num_seeds != 1:
+            _check_several(values)
+            seeds.run(fields, num_seeds=values.num_seeds, **where, evaluator=evaluator)
+        elif values.dry_run:
             dry_run.dry_run(fields, **where)
         else:
             experiment.run(fields, **where, profile_epochs=values.profile_epochs, evaluator=evaluator)
 
-    return command_line.run(command, values, argv, about=str(__doc__), more=settings_help, prepare=_prepared)
+    return command_line.run(
+        command, values, argv, about=str(__doc__), more=lambda: train_help.text(argv), prepare=_prepared
+    )
+
+
+def _check_several(values: flags.FlagValues) -> None:
+    """Raises InputError for what does not go together with several seeds."""
+    for name in ("dry_run", "profile_epochs"):
+        if values[name].value:
+            raise InputError(name, values[name].value, "is for one seed; leave out --num_seeds")
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -65,19 +81,10 @@ def _prepared(argv: Sequence[str]) -> list[str]:
     values = flags.FlagValues()
     _define(values)
     command_line.parse(values, argv, known_only=True)
-    cpu.as_devices(values.num_devices)
+    several = values.num_seeds > 1 and values.num_devices == 1  # as many devices as share them equally
+    cpu.as_devices(0 if several else values.num_devices)
     processes.connect(values.coordinator_address, values.num_processes, values.process_id)
     return config_files.resolved(argv)
-
-
-def settings_help() -> str:
-    """The settings of the default configuration, for `--help`."""
-    name = default_config()["algorithm"]["name"]
-    lines = [f"Settings of {name}, each a flag (other algorithms and environments: docs/configuration.md):"]
-    for row in settings.rows(algorithms.config_of(name)(), "config.algorithm"):
-        unit = f" [{row.unit}]" if row.unit else ""
-        lines.append(f"  --{row.path}={row.default}: {row.meaning}{unit}; {row.allowed}")
-    return "\n".join(lines)
 
 
 def installed() -> int:

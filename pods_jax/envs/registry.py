@@ -93,6 +93,19 @@ def is_own(name: str) -> bool:
     return name in _OWN or name not in _MODULES
 
 
+def ready() -> tuple[str, ...]:
+    """The names of those of which nothing has to be imported: all but those of installed packages."""
+    return tuple({**_MODULES, **_OWN})
+
+
+def about(name: str) -> str:
+    """The first line of what is written about an environment; of an installed package, where it is."""
+    if check_name(name) not in ready():
+        return factory.installed()[name].value
+    text = (_OWN[name] if name in _OWN else _MODULES[name]).__doc__ or ""
+    return text.strip().partition("\n")[0]
+
+
 def tasks(name: str) -> tuple[str, ...]:
     """The tasks that the environment `name` offers; of one that is not ours the default, if it has tasks."""
     own = _own(check_name(name))

@@ -96,7 +96,8 @@ def draw(
 ) -> None:
     """Draws a figure: the learning curves of several runs, or what the policy of one does.
 
-    kind: "learning" (runs that differ in nothing but their seeds become one line with a band); "phase" (velocity of
+    kind: "learning" (runs that differ in nothing but their seeds become one line with a band, and a folder of several
+    seeds stands for all of them); "phase" (velocity of
     the last point against its position) and "actions", of `num_rollouts` unseen initial states (ten, if not given, or
     all that there are); "jacobian" and "hessians" of a rollout of the first of them; "robustness" against stronger
     noise and wider ranges of parameters, which is printed as well. checkpoint, env: as for `experiment.evaluate`;
@@ -106,7 +107,7 @@ def draw(
     console, path = console or make_console(), pathlib.Path(out)
     kind = checks.choice("kind", kind, KINDS)
     figures.check_name(path)
-    folders = [Workdir(one) for one in workdirs]
+    folders = [each for one in workdirs for each in Workdir(one).seeds() or [Workdir(one)]]
     if not folders or (kind != "learning" and len(folders) > 1):
         raise InputError(f"workdir: got {len(folders)} folders, must be one, or several for --kind=learning")
     if kind == "learning":
@@ -114,7 +115,7 @@ def draw(
         for label, trainings in runs.items():
             ends = [rows[-1]["epoch"] if rows else 0 for rows in trainings]
             if len({*ends}) > 1:
-                warn(console, f"{label}: one ends after epoch {min(ends)}, and so does the line of all of them")
+                warn(console, f"{label}: one ends after epoch {min(ends)}, the longer ones go on as thin lines")
         figure = figures.learning_curves(runs)
     else:
         configuration, restored = load_run(folders[0], console, checkpoint, env)

@@ -10,6 +10,7 @@ What values are allowed is known to the settings of environments and algorithms 
 are reported at once.
 """
 
+import dataclasses
 import difflib
 import json
 import re
@@ -23,6 +24,19 @@ from pods_jax import algorithms, checks, envs, settings
 from pods_jax.algorithms import Algorithm
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment, registry
+from pods_jax.settings import setting
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a configuration has beside `env` and `algorithm`, with the values to start from."""
+
+    seed: int = setting(0, "of everything that is random in the training", at_least=0)
+    num_epochs: int = setting(40, "epochs in all; a larger number goes on", at_least=1)
+    evaluate_every: int = setting(5, "epochs in a chunk, after which the policy is measured and saved", at_least=1)
+    num_test_rollouts: int = setting(1000, "held-out initial states, on which it is measured", at_least=1)
+    search_optimum: bool = setting(True, "whether the best actions for each are searched, for the optimality gap")
+
 
 _COUNTS = ("num_epochs", "evaluate_every", "num_test_rollouts")
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -77,11 +91,7 @@ def default_config(
     start = {
         "env": {} if env and registry.is_own(env.get("name", "pendulum_2d")) else pendulum,  # it has other settings
         "algorithm": {"name": algorithm, **algorithms.settings(algorithm)},
-        "seed": 0,
-        "num_epochs": 40,
-        "evaluate_every": 5,  # epochs in a chunk; between chunks the policy is measured and saved
-        "num_test_rollouts": 1000,
-        "search_optimum": True,  # the best actions for each held-out state, for the optimality gap
+        **dataclasses.asdict(RunSettings()),
     }
     return merged(start, {"env": env or {}, "algorithm": settings or {}, **counts})
 

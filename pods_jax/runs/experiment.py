@@ -80,12 +80,10 @@ def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float
     with Interruption(partial(console.print, markup=False)) as interruption:
         console.print(f"{title_of(configuration)}, {configuration.num_epochs} epochs, in {folder.path}", markup=False)
         program = _compile_ahead(plan, plan.latest_epoch)
-        progress = _start(plan, console).shared()
+        progress = start(plan, console).shared()
         with processes.together():
-            write_json(folder.config, configuration.fields)
-            write_json(folder.manifest, manifest.collect(configuration.fields, progress.epoch))
-            folder.failure.unlink(missing_ok=True)
-        prepared = meanwhile(_prepare_after, program, evaluator, configuration, console)
+            begin(plan, progress)
+        prepared = meanwhile(prepare_after, program, evaluator, configuration, console)
         if progress.epoch < configuration.num_epochs:
             measure = partial(evaluator.monitor, configuration.algorithm.env)
             phase_starts = [phase.first_epoch for phase in configuration.algorithm.phases]
@@ -93,15 +91,32 @@ def _lead(plan: Plan, console: Console, evaluator: Evaluator) -> dict[str, float
                 recorder = RunRecorder(plan, console, measure, prepared, profile)
                 progress = supervise(plan, recorder, interruption, progress, program)
         with processes.together():
-            policy = configuration.algorithm.policy(progress.train_state)
-            numbers = evaluator.evaluate(configuration.algorithm.env, policy, prepared.result())
-            _show(numbers, progress.epoch, configuration, console)
-            write_json(folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
-            _draw(configuration, folder)
+            numbers = finish(plan, progress, evaluator, prepared, console)
     _print_places(folder, console)
     _warn_of_derivatives(numbers, folder, console)
     if said := collapse.describe(metrics_log.read(folder.metrics), numbers):
         warn(console, said)
+    return numbers
+
+
+def begin(plan: Plan, progress: Progress) -> None:
+    """Writes what is about to be done into the folder of a run."""
+    fields = plan.configuration.fields
+    write_json(plan.folder.config, fields)
+    write_json(plan.folder.manifest, manifest.collect(fields, progress.epoch))
+    plan.folder.failure.unlink(missing_ok=True)
+
+
+def finish(
+    plan: Plan, progress: Progress, evaluator: Evaluator, prepared: Future[Any], console: Console
+) -> dict[str, float]:
+    """Evaluates what was trained, shows and writes it, draws the learning curve, and returns the evaluation."""
+    configuration = plan.configuration
+    policy = configuration.algorithm.policy(progress.train_state)
+    numbers = evaluator.evaluate(configuration.algorithm.env, policy, prepared.result())
+    _show(numbers, progress.epoch, configuration, console)
+    write_json(plan.folder.evaluation, metrics_log.storable({"epoch": progress.epoch, **numbers}))
+    _draw(configuration, plan.folder)
     return numbers
 
 
@@ -200,7 +215,7 @@ def fresh_state(configuration: Configuration) -> Any:
     return jax.jit(configuration.algorithm.init)(jax.random.key(configuration.seed))
 
 
-def _start(plan: Plan, console: Console) -> Progress:
+def start(plan: Plan, console: Console) -> Progress:
     """Returns what to begin with: what the last sound checkpoint holds, if there is one."""
     configuration, folder = plan.configuration, plan.folder
     train_state = fresh_state(configuration)
@@ -226,7 +241,7 @@ def _compile_ahead(plan: Plan, epoch: int) -> Future[Program] | None:
     return compile_meanwhile(configuration.algorithm, configuration.evaluate_every, plan.devices, epoch)
 
 
-def _prepare_after(
+def prepare_after(
     program: Future[Program] | None, evaluator: Evaluator, configuration: Configuration, console: Console
 ) -> Any:
     """Prepares what the policy is measured with, once the program is compiled: a user waits for the first epochs."""

@@ -76,6 +76,16 @@ def open_run(
     return dataclasses.replace(plan, devices=tuple(devices), profile_epochs=profile_epochs)
 
 
+def with_seed(plan: Plan, workdir: str | os.PathLike[str], seed: int) -> Plan:
+    """The plan of the same training with another seed in another folder, sharing what is compiled; see `open_run`."""
+    folder, seed = Workdir(workdir), checks.seed("config.seed", seed)
+    folder.check_usable()
+    checkpoints.check_format(folder.checkpoints)
+    fields = {**plan.configuration.fields, "seed": seed}
+    configuration = dataclasses.replace(plan.configuration, fields=fields, seed=seed)
+    return _with_what_is_saved(dataclasses.replace(plan, configuration=configuration, folder=folder, saved=()))
+
+
 @contextmanager
 def locked(plan: Plan) -> Iterator[Plan]:
     """Keeps other processes out of the folder; the plan is checked once more, one of them may have trained there."""

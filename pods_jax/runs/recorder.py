@@ -53,6 +53,7 @@ class RunRecorder(Recorder):
         self._measure = measure
         self._prepared = prepared
         self._profile = profile
+        self.latest: dict[str, float] = {}  # numbers of the policy, once it was measured
 
     @contextmanager
     def attempt(self, progress: Progress) -> Iterator[None]:
@@ -116,7 +117,8 @@ class RunRecorder(Recorder):
         return "\n  ".join([summary, *failures])
 
     def _numbers(self, train_state: Any) -> dict[str, float]:
-        return self._measure(self._plan.configuration.algorithm.policy(train_state), self._prepared.result())
+        self.latest = self._measure(self._plan.configuration.algorithm.policy(train_state), self._prepared.result())
+        return self.latest
 
 
 def find_problems(report: Report, numbers: Mapping[str, float], before: Any, batch_size: float) -> list[str]:

@@ -73,6 +73,13 @@ class Workdir:
                     "name an empty or a new folder"
                 )
 
+    def seeds(self) -> list["Workdir"]:
+        """The folders of several seeds that were trained together, by their numbers; see `runs.seeds`."""
+        if self.config.exists():
+            return []
+        below = (folder for folder in self.path.glob("seed_*") if (folder / self.config.name).is_file())
+        return [Workdir(folder) for folder in sorted(below, key=lambda folder: (len(folder.name), folder.name))]
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps other processes out, raising InputError in them; it ends with the process, however that ends."""
@@ -99,7 +106,9 @@ class Workdir:
         The run of a version with another format is refused as such, before its settings are looked at.
         """
         if not self.config.is_file():
-            raise CheckpointError(f"{self.path} holds no run: there is no {self.config.name} in it")
+            below = self.seeds()
+            hint = f"; it holds those of {len(below)} seeds, such as {below[0].path}" if below else ""
+            raise CheckpointError(f"{self.path} holds no run: there is no {self.config.name} in it{hint}")
         checkpoints.check_format(self.checkpoints)
         if self.config.stat().st_size > MAX_CONFIG_BYTES:
             raise CheckpointError(f"{self.config} cannot be read: it is larger than {MAX_CONFIG_BYTES} bytes")

@@ -185,14 +185,15 @@ def _cut_off_failures(axes: "Axes", records: Sequence[Mapping[str, Any]]) -> Non
 def learning_curves(runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> "Figure":
     """Draws the return and the gap of several settings in one figure, each trained once or with several seeds.
 
-    runs: for each label the rows of `metrics.jsonl` of its trainings. Return: the mean over the seeds, with the band
-    of `learning_curve`. Gap: the median over the seeds, with a band from the least to the largest. Only epochs that
-    all trainings of a label have measured are drawn.
+    runs: for each label the rows of `metrics.jsonl` of its trainings. Of several seeds, the line is the mean return
+    and the median gap, and bands reach from the least to the largest; it ends where not all have measured, and the
+    longer ones go on as thin lines of their own. Of one, the band is that of `learning_curve`.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
+    handles = []
     for label, trainings in runs.items():
         measured = [{row["epoch"]: row for row in rows if "test/return_mean" in row} for rows in trainings]
         epochs = sorted(set.intersection(*(set(training) for training in measured)))
@@ -200,14 +201,44 @@ def learning_curves(runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -
             np.asarray([[training[epoch][f"test/{name}"] for epoch in epochs] for training in measured], float)
             for name in ("return_mean", "return_std", "optimality_gap")
         )  # each (seeds, epochs)
-        _draw_return(left, np.asarray(epochs), np.mean(mean, axis=0), np.mean(std, axis=0))
+        if len(measured) == 1:
+            _draw_return(left, np.asarray(epochs), mean[0], std[0])
+        else:
+            _draw_return(left, np.asarray(epochs), np.mean(mean, axis=0), np.zeros(len(epochs)))
+            left.fill_between(epochs, np.min(mean, axis=0), np.max(mean, axis=0), alpha=0.2, linewidth=0)
         color = left.get_lines()[-1].get_color()
+        left.collections[-1].set_color(color)
         _draw_gap(right, np.asarray(epochs), np.median(gap, axis=0), color=color, marker=".", label=label)
+        handles.append(right.get_lines()[-1])
         low, high = 100 * np.min(gap, axis=0), 100 * np.max(gap, axis=0)
         shown = np.isfinite(low) & (low > 0)
         right.fill_between(epochs, low, high, where=shown, color=color, alpha=0.2, linewidth=0)
-    figure.legend(handles=right.get_lines(), loc="outside lower center", ncols=min(len(runs), 4))
+        _draw_rest(left, right, measured, epochs, color)
+    several = any(len(trainings) > 1 for trainings in runs.values())
+    of_one = "half a standard deviation over the initial states"
+    left.set_title(f"band: {'from the least to the largest of the seeds' if several else of_one}", fontsize="small")
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(runs), 4))
     return figure
+
+
+def _draw_rest(
+    left: "Axes",
+    right: "Axes",
+    measured: Sequence[Mapping[int, Mapping[str, Any]]],
+    shared: Sequence[int],
+    color: str,
+) -> None:
+    """Draws trainings that are longer than others of their label from where the shared line ends, each by itself."""
+    last = max(shared, default=-1)
+    for training in measured:
+        epochs = [epoch for epoch in sorted(training) if epoch >= last]
+        if epochs and epochs[-1] > last:
+            mean, gap = (
+                np.asarray([training[epoch][f"test/{name}"] for epoch in epochs], float)
+                for name in ("return_mean", "optimality_gap")
+            )
+            left.plot(epochs, mean, color=color, linewidth=0.8, alpha=0.6)
+            _draw_gap(right, np.asarray(epochs), gap, color=color, linewidth=0.8, alpha=0.6)
 
 
 def phase_portrait(position: ArrayLike, velocity: ArrayLike, unit: str = "m") -> "Figure":

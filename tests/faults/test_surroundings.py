@@ -5,7 +5,7 @@ import time
 import pytest
 
 from configs import pods as pods_config
-from pods_jax.commands import command_line
+from pods_jax.commands import program_cache
 from pods_jax.runs import experiment, metrics_log
 from pods_jax.storage import checkpoints
 from scripts import evaluate, train
@@ -92,11 +92,11 @@ def test_programs_are_kept_apart_for_processors_that_differ(tmp_path):
     seen = set()
     for flags in ("fpu avx2", "fpu avx2 avx512f"):
         description.write_text(f"processor : 0\nmodel name : A\nflags : {flags}\ncpu MHz : 2000\n")
-        seen.add(command_line.processor(description))
+        seen.add(program_cache.processor(description))
         description.write_text(f"processor : 0\nmodel name : A\nflags : {flags}\ncpu MHz : 2100\nprocessor : 1\n")
-        seen.add(command_line.processor(description))
+        seen.add(program_cache.processor(description))
     assert len(seen) == 2
-    assert command_line.processor(tmp_path / "none") == command_line.processor(tmp_path / "nowhere")
+    assert program_cache.processor(tmp_path / "none") == program_cache.processor(tmp_path / "nowhere")
 
 
 def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch, undisturbed):

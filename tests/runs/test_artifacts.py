@@ -128,4 +128,4 @@ def test_a_line_of_several_seeds_says_where_the_shortest_ends(run, tmp_path, cap
         folder.metrics.write_text("\n".join(rows) + "\n")
     flags = [f"--workdir={tmp_path / '0'}", f"--workdir={tmp_path / '1'}", f"--out={tmp_path / 'a.png'}"]
     assert plot_script.main(["plot.py", *flags]) == 0
-    assert "warning: 2 runs: one ends after epoch 2, and so does the line of all" in capsys.readouterr().out
+    assert "warning: 2 runs: one ends after epoch 2, the longer ones go on as" in capsys.readouterr().out

@@ -127,6 +127,12 @@ def test_seeds_of_one_setting_are_one_line_with_a_band():
     left, right = figures.learning_curves({"all": trainings}).axes
     np.testing.assert_allclose(left.get_lines()[0].get_xydata(), [[0, -3.0], [2, -3.0]])  # the epochs that all have
     np.testing.assert_allclose(right.get_lines()[0].get_ydata(), [30.0, 10.0])
+    edges = left.collections[-1].get_paths()[0].vertices[:, 1]
+    assert (edges.min(), edges.max()) == (-6.0, -1.0)
+    assert left.get_title() == "band: from the least to the largest of the seeds"
+    # The longest goes on by itself, from where the line of all ends: none is cut.
+    np.testing.assert_allclose(left.get_lines()[1].get_xydata(), [[2, -6.0], [4, -6.0]])
+    np.testing.assert_allclose(right.get_lines()[1].get_xydata(), [[2, 5.0], [4, 1.0]])
     heights = right.collections[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (pytest.approx(5.0), pytest.approx(40.0))
 
