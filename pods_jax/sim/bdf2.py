@@ -21,7 +21,7 @@ from pods_jax.sim.newton import implicit_root, newton
 from pods_jax.sim.system import System, handle_position, handle_velocity
 
 TOLERANCE = 32
-"""Newton stops at a residual of TOLERANCE * machine epsilon * the largest force."""
+"""Newton stops at a residual of TOLERANCE * machine epsilon * the largest term of the equation."""
 
 HEALTHY = 8
 """A step counts as converged if the residual of the stored state is within HEALTHY times that."""
@@ -79,7 +79,7 @@ def step(system: System, state: State, action: jax.Array) -> State:
         return -elimination.solve(system, blocks, diagonal, value)
 
     guess = ((4 * state.velocity - state.previous_velocity) / 3).reshape(-1)
-    tolerance = _tolerance(system, state.position, points)
+    tolerance = _tolerance(system, state, points, action)
 
     def search(guess):
         return newton(residual, direction, guess, tolerance)
@@ -97,17 +97,21 @@ def step(system: System, state: State, action: jax.Array) -> State:
 def step_error(system: System, state: State, action: jax.Array, next_state: State) -> jax.Array:
     """How far `next_state` is from solving the step, in units of what counts as converged.
 
-    max |residual| over HEALTHY * TOLERANCE * epsilon * the largest force: at most 1 if converged,
-    NaN if anything is not finite.
+    max |residual| over HEALTHY * TOLERANCE * epsilon * the largest term of the equation, inertia and damping as well
+    as forces: at most 1 if converged, NaN if anything is not finite.
     """
     residual = equation(system, state, next_state.handle, action, next_state.velocity)
     points = handle_position(system, next_state.handle)
-    return jnp.max(jnp.abs(residual)) / (HEALTHY * _tolerance(system, state.position, points))
+    return jnp.max(jnp.abs(residual)) / (HEALTHY * _tolerance(system, state, points, action))
 
 
-def _tolerance(system: System, position: jax.Array, points: jax.Array) -> jax.Array:
-    scale = forces.force_scale(system, jax.lax.stop_gradient(position), jax.lax.stop_gradient(points))
-    return TOLERANCE * jnp.finfo(position.dtype).eps * scale
+def _tolerance(system: System, state: State, points: jax.Array, action: jax.Array) -> jax.Array:
+    """() [N]: how much of the equation is rounding; 2 m v / h and c v are terms of it as well as the forces."""
+    state, points, action = jax.lax.stop_gradient((state, points, action))
+    by_speed = 2 / system.time_step * jnp.max(system.mass) + jnp.max(system.springs.damping, initial=0.0)
+    moving = jnp.concatenate([handle_velocity(system, action), state.velocity, state.previous_velocity])
+    scale = forces.force_scale(system, state.position, points)
+    return TOLERANCE * jnp.finfo(scale.dtype).eps * jnp.maximum(scale, by_speed * jnp.max(jnp.abs(moving)))
 
 
 def new_position(system: System, state: State, velocity: jax.Array) -> jax.Array:
