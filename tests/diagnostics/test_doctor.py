@@ -31,16 +31,20 @@ def test_wrong_sums_are_found(monkeypatch, capsys):
 def test_bad_numbers_of_an_environment_are_found(monkeypatch, capsys):
     monkeypatch.setattr(probes, "derivative_error", lambda env: float("nan"))
     monkeypatch.setattr(probes, "order_of_convergence", lambda name, task: 1.06)
-    monkeypatch.setattr(probes, "energy_drift", lambda env: 0.2)
+    monkeypatch.setattr(probes, "energy_drift", lambda env: (0.0, 0.2))
     monkeypatch.setattr(probes, "conditioning", lambda env: (-2e-3, -1e4))
     assert [finding.good for finding in doctor.environment("pendulum_2d", None)] == [False] * 4
 
 
 @pytest.mark.slow
 def test_a_free_pendulum_is_healthy():
-    error, drift = probes.derivative_error(envs.make("pendulum_2d")), probes.energy_drift(envs.make("pendulum_2d"))
-    assert error < 1e-7
-    assert -0.2 < drift < 0  # BDF2 damps; how much depends on the random motion
+    env = envs.make("pendulum_2d")
+    growth, change = probes.energy_drift(env)
+    finer, _ = probes.energy_drift(envs.make("pendulum_2d", time_step=env.time_step / 4, horizon=4 * env.horizon))
+    assert probes.derivative_error(env) < 1e-7
+    assert -0.2 < change < 0  # BDF2 damps; how much depends on the random motion
+    assert 0 <= growth < 0.05
+    assert finer < growth / 4  # an error of the method, which goes with the time step
 
 
 def test_an_environment_without_energy_leaves_that_finding_out():
@@ -49,6 +53,18 @@ def test_an_environment_without_energy_leaves_that_finding_out():
     assert doctor.energy(silent) == doctor.Finding("energy", True, "left out: pendulum_2d gives none")
     assert doctor.energy(env).good
     assert "of the free motion changes" in doctor.energy(env).seen
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_energy_of_the_wrong_sign_is_found_whichever_way_it_goes(sign):
+    """The height counted downwards: such an energy rises and falls by twice the potential in each swing."""
+    env = envs.make("pendulum_2d", initial_speed=3.0)
+
+    def wrong(parameters, state):
+        right = env.functions.energy(parameters, state)
+        return dataclasses.replace(right, kinetic=sign * right.kinetic, potential=-sign * right.potential)
+
+    assert not doctor.energy(env.replace(functions=dataclasses.replace(env.functions, energy=wrong))).good
 
 
 @pytest.mark.exhaustive
