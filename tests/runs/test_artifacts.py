@@ -43,7 +43,7 @@ def test_a_page_and_a_policy_file_leave_a_run(run, tmp_path, capsys):
     assert description["notes"]["config"]["env"]["horizon"] == 5
 
 
-@pytest.mark.parametrize("kind", artifacts.KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in artifacts.KINDS if kind != "robustness"])
 def test_figures_leave_a_run(run, tmp_path, kind):
     out = tmp_path / f"{kind}.png"
     flags = [f"--workdir={run}", f"--kind={kind}", "--num_rollouts=2", f"--out={out}"]
@@ -56,6 +56,12 @@ def test_figures_leave_a_run(run, tmp_path, kind):
     [
         (plot_script.main, ("--workdir={run}", "--kind=curve"), "kind = 'curve'", command_line.BAD_INPUT),
         (plot_script.main, ("--kind=actions",), "workdir: got 0 folders", command_line.BAD_INPUT),
+        (
+            plot_script.main,
+            ("--workdir={run}", "--kind=robustness"),
+            "neither noise nor random parameters",
+            command_line.BAD_INPUT,
+        ),
         (
             plot_script.main,
             ("--workdir={run}", "--workdir={run}", "--kind=phase"),
