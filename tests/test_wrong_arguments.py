@@ -235,15 +235,15 @@ def of_export(env, played, folder):
     good, other = folder / "good.safetensors", folder / "other.safetensors"
     export.save_policy(good, env, policy, "safetensors")
     loaded = export.load_policy(good)
-    variables, format = policy.args[0], "safetensors"
+    format = "safetensors"
     written = {"path": other, "env": env, "policy": policy, "format": format, "notes": {}}
     page = viewer.view(env, {"zero": played})
     return {
         "export.save_policy": (export.save_policy, written),
-        "export.load_policy": (export.load_policy, {"path": good, "env": env}),
+        "export.load_policy": (export.load_policy, {"path": good, "env": env, "network": None}),
         "export.check_name": (export.check_name, {"path": good, "format": format}),
-        "export.compare": (export.compare, {"loaded": loaded, "env": env, "variables": variables}),
-        "export.describe": (export.describe, {"env": env, "variables": variables, "format": format}),
+        "export.compare": (export.compare, {"loaded": loaded, "env": env, "policy": policy}),
+        "export.describe": (export.describe, {"env": env, "policy": policy, "format": format}),
         "export.description_path": (export.description_path, {"path": good}),
         "export.load_policy()": (loaded, {"observation": np.zeros(env.observation_size)}),
         "viewer.view": (viewer.view, {"env": env, "rollouts": {"zero": played}, "title": ""}),

@@ -9,26 +9,28 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 from pods_jax import checks
 from pods_jax.checks import InputError
 from pods_jax.envs import Environment
-from pods_jax.export.formats import READERS, WRITERS, BatchedPolicy, layers_of, network_of
+from pods_jax.export.formats import OWN, READERS, WRITERS, BatchedPolicy, batched, describe_network, network_of
 from pods_jax.rollouts import check_environment
 from pods_jax.storage import checksums, files, manifest
 from pods_jax.types import Policy
 
 FORMATS = tuple(WRITERS)
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 NUM_COMPARED = 256
-TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
+TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
 """How far a reloaded policy may be from the original, relative to the action limits."""
 
 
@@ -51,23 +53,24 @@ def save_policy(
 ) -> float:
     """Writes a policy and its description, reloads both, and returns the largest difference relative to the limits.
 
-    policy: of `algorithm.policy`, a `PolicyNetwork` with its variables. notes: kept in the description as they are.
-    Both files take their names once what was written has been tried; until then what had these names stays. Raises
-    InputError for another policy, an unknown format, a name that does not end in it, notes that JSON cannot hold, or
-    a package that is not installed, OSError if the files cannot be written, and FloatingPointError if what was
-    written computes something else than the policy.
+    policy: of `algorithm.policy`, with whatever network. notes: kept in the description as they are. Both files take
+    their names once what was written has been tried; until then what had these names stays. Raises InputError for
+    another policy, an unknown format, a name that does not end in it, a network that the format cannot say, notes
+    that JSON cannot hold, or a package that is not installed, OSError if the files cannot be written, and
+    FloatingPointError if what was written computes something else than the policy.
     """
     path = check_name(path, format)
     check_environment(env)
-    variables = _variables(policy)
+    network, _ = network_of(policy)
     kept = _checked_notes(checks.mapping("notes", {} if notes is None else notes))
-    content = WRITERS[format](env, variables)
-    description = describe(env, variables, format) | {"sha256": _digest(content), "notes": kept}
+    content = WRITERS[format](env, policy)
+    description = describe(env, policy, format) | {"sha256": _digest(content), "notes": kept}
     with files.replacing(path, description_path(path)) as (place, description_place):
         place.write_bytes(content)
         text = json.dumps(checksums.seal(description), indent=1, allow_nan=False)
         description_place.write_text(text + "\n", encoding="utf-8")
-        difference = compare(load_policy(place, env), env, variables)
+        own = network.encoder if _needs_network(description) else None
+        difference = compare(load_policy(place, env, own), env, policy)
         tolerance = TOLERANCE[str(env.action_limit.dtype)]
         if not difference <= tolerance:
             raise FloatingPointError(
@@ -77,11 +80,15 @@ def save_policy(
     return difference
 
 
-def load_policy(path: pathlib.Path | str, env: Environment | None = None) -> LoadedPolicy:
+def load_policy(
+    path: pathlib.Path | str, env: Environment | None = None, network: nn.Module | None = None
+) -> LoadedPolicy:
     """The policy of a file that `save_policy` wrote.
 
-    env: refuse the policy unless it is for this environment. Raises InputError for a file that is missing, damaged,
-    cut or of another version, for float64 where jax has it switched off, and for another environment.
+    env: refuse the policy unless it is for this environment. network: the flax module that was given for the setting
+    `network`, for a safetensors file of such a policy, which has its weights only. Raises InputError for a file that
+    is missing, damaged, cut or of another version, for float64 where jax has it switched off, for another
+    environment, and for a network that is missing, needless or another one.
     """
     path = checks.path("path", path)
     if env is not None:
@@ -96,15 +103,19 @@ def load_policy(path: pathlib.Path | str, env: Environment | None = None) -> Loa
         raise InputError(f"{path}: computes in float64; set JAX_ENABLE_X64=1")
     if env is not None:
         _check_environment(path, description, env)
-    return LoadedPolicy(description, READERS[description["format"]](content, description))
+    if network is not None:
+        checks.instance("network", network, nn.Module, "the one given as algorithm.network")
+        if not _needs_network(description):
+            found = f"is of type {type(network).__name__}"
+            raise InputError("network", network, f"must not be given, {path} has all of the network", found=found)
+    return LoadedPolicy(description, READERS[description["format"]](content, description, network))
 
 
-def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dict[str, Any]:
+def describe(env: Environment, policy: Policy, format: str) -> dict[str, Any]:
     """Everything that whoever runs the policy has to know, as JSON."""
     check_environment(env)
-    _check_variables(variables)
     checks.choice("format", format, FORMATS)
-    hidden = [int(layer["bias"].shape[0]) for layer in layers_of(variables)[:-1]]
+    network, _ = network_of(policy)
     return {
         "format_version": FORMAT_VERSION,
         "format": format,
@@ -121,23 +132,20 @@ def describe(env: Environment, variables: Mapping[str, Any], format: str) -> dic
             "unit": env.action_unit or "unknown",
             "limit": np.asarray(env.action_limit).tolist(),
         },
-        "network": {"hidden_sizes": hidden, "activation": "relu", "output": "limit * tanh"},
+        "network": describe_network(env, network),
         "versions": manifest.versions(),
     }
 
 
-def compare(loaded: LoadedPolicy, env: Environment, variables: Mapping[str, Any]) -> float:
+def compare(loaded: LoadedPolicy, env: Environment, policy: Policy) -> float:
     """The largest difference of actions on random observations, relative to the limits; NaN if one is not finite."""
     checks.instance("loaded", loaded, LoadedPolicy, "what `load_policy` returns")
     check_environment(env)
-    _check_variables(variables)
-    scaling = variables["scaling"]
+    scaling = network_of(policy)[1]["scaling"]
     normal = jax.random.normal(jax.random.key(0), (NUM_COMPARED, env.observation_size), env.action_limit.dtype)
     observations = scaling["mean"][None] + scaling["deviation"][None] * normal
-    with jax.default_matmul_precision("highest"):
-        expected = jnp.asarray(network_of(variables).apply(variables, observations, env.action_limit))
-        got = loaded.batched(observations)
-    return float(jnp.max(jnp.abs(got - expected) / env.action_limit[None]))
+    difference = loaded.batched(observations) - batched(policy)(observations)
+    return float(jnp.max(jnp.abs(difference) / env.action_limit[None]))
 
 
 def check_name(path: pathlib.Path | str, format: str) -> pathlib.Path:
@@ -164,17 +172,9 @@ def _checked_notes(notes: Mapping[str, Any]) -> Any:
         raise InputError("notes", notes, "must be numbers, texts, lists and mappings of them", found=found) from error
 
 
-def _variables(policy: Policy) -> Mapping[str, Any]:
-    arguments: Sequence[Any] = getattr(policy, "args", ())
-    variables = arguments[0] if len(arguments) == 1 else None
-    if not isinstance(variables, Mapping) or set(variables) != {"params", "scaling"}:
-        raise InputError("policy: must be the policy of a train state, a PolicyNetwork with its variables")
-    return variables
-
-
-def _check_variables(variables: Any) -> None:
-    if not isinstance(variables, Mapping) or set(variables) != {"params", "scaling"}:
-        raise InputError("variables", variables, "must be those of a PolicyNetwork")
+def _needs_network(description: Mapping[str, Any]) -> bool:
+    """Whether a file has the weights of an encoder that nobody but its author can build."""
+    return description["format"] == "safetensors" and description["network"].get("encoder") == OWN
 
 
 def _check_environment(path: pathlib.Path, description: Mapping[str, Any], env: Environment) -> None:
@@ -203,10 +203,10 @@ def _read_description(path: pathlib.Path) -> dict[str, Any]:
         description = checksums.unseal(json.loads(content))
     except ValueError as error:
         raise InputError(f"{place}: damaged, it is not what was written ({error}); export again") from error
-    if description.get("format_version") != FORMAT_VERSION:
+    if description.get("format_version") not in READABLE_VERSIONS:
         raise InputError(
             f"{place}: has format {description.get('format_version')}, and this version of pods_jax reads "
-            f"{FORMAT_VERSION}; install the version that wrote it, or export again"
+            f"{' and '.join(map(str, READABLE_VERSIONS))}; install the version that wrote it, or export again"
         )
     checks.choice(f"{place}: format", description.get("format"), FORMATS)
     return description

@@ -141,25 +141,29 @@ def make_encoder(network: Any, env: Environment) -> nn.Module | None:
         return network
     layout = env.observation_layout
     checks.choice("algorithm.network", network, NETWORKS)
-    if network == "cnn":
-        if not any(is_picture(block) for block in layout):
-            raise InputError(
-                "algorithm.network",
-                network,
-                f"needs pictures, and {env.name} observes {_names(layout)}: take 'mlp', or "
-                'observe one, envs.observed(env, {"picture": sensors.camera()}, history=2)',
-            )
-        return PictureEncoder(RateEncoder(layout, env.time_step))
-    if network == "gru":
-        if not any(is_history(block, layout) for block in layout):
-            raise InputError(
-                "algorithm.network",
-                network,
-                f"needs a history, and {env.name} observes {_names(layout)}: take 'mlp', or "
-                "envs.observed(env, ..., history=8)",
-            )
-        return RecurrentEncoder(layout)
-    return RateEncoder(layout, env.time_step) if any(is_history(block, layout) for block in layout) else None
+    if network == "cnn" and not any(is_picture(block) for block in layout):
+        raise InputError(
+            "algorithm.network",
+            network,
+            f"needs pictures, and {env.name} observes {_names(layout)}: take 'mlp', or "
+            'observe one, envs.observed(env, {"picture": sensors.camera()}, history=2)',
+        )
+    if network == "gru" and not any(is_history(block, layout) for block in layout):
+        raise InputError(
+            "algorithm.network",
+            network,
+            f"needs a history, and {env.name} observes {_names(layout)}: take 'mlp', or "
+            "envs.observed(env, ..., history=8)",
+        )
+    return encoder_of(network, layout, env.time_step)
+
+
+def encoder_of(name: str, layout: Layout, time_step: float) -> nn.Module | None:
+    """The encoder of this name, one of NETWORKS, for observations of this layout, one each time step [s]."""
+    rates = RateEncoder(layout, time_step)
+    if name == "mlp":
+        return rates if any(is_history(block, layout) for block in layout) else None
+    return PictureEncoder(rates) if name == "cnn" else RecurrentEncoder(layout)
 
 
 def _names(layout: Layout) -> str:

@@ -16,6 +16,7 @@ from pods_jax import envs, export
 from pods_jax.checks import InputError
 from pods_jax.export import policy_file
 from pods_jax.policies.network import PolicyNetwork, standardize
+from pods_jax.policies.policy_model import PolicyModel
 from pods_jax.storage import checksums
 
 PACKAGES = {"safetensors": "safetensors", "stablehlo": "flatbuffers", "onnx": "onnxruntime"}
@@ -35,10 +36,7 @@ def policy(env):
     kernel = variables["params"]["Dense_2"]["kernel"]
     # Larger than at the start, so that actions reach from limit to limit.
     variables["params"]["Dense_2"]["kernel"] = jax.random.normal(key_output, kernel.shape, kernel.dtype)
-    apply = jax.tree_util.Partial(
-        lambda variables, observation: network.apply(variables, observation, env.action_limit)
-    )
-    return jax.tree_util.Partial(apply.func, variables)
+    return PolicyModel(env, network).policy(variables)
 
 
 @pytest.fixture(scope="module", params=export.FORMATS)
@@ -89,13 +87,13 @@ def test_the_description_says_what_the_numbers_mean(saved, env):
 
 
 def test_units_and_meaning_are_those_that_the_environment_gives(policy, env):
-    (variables,) = policy.args
     silent = env.replace(action_unit="", functions=dataclasses.replace(env.functions, observation_layout=None))
-    description = export.describe(silent, variables, "onnx")
+    description = export.describe(silent, policy, "onnx")
     assert description["action"]["unit"] == "unknown"
-    layout = [{"name": "observation", "unit": "unknown", "size": env.observation_size, "meaning": ""}]
+    size = env.observation_size
+    layout = [{"name": "observation", "unit": "unknown", "size": size, "meaning": "", "shape": (size,)}]
     assert description["observation"]["layout"] == layout
-    assert export.describe(env.replace(action_unit="N"), variables, "onnx")["action"]["unit"] == "N"
+    assert export.describe(env.replace(action_unit="N"), policy, "onnx")["action"]["unit"] == "N"
 
 
 def test_damage_anywhere_is_refused(saved, tmp_path):
@@ -123,6 +121,18 @@ def test_a_damaged_description_is_refused(saved, tmp_path):
     place.unlink()
     with pytest.raises(InputError, match="no such file"):
         export.load_policy(path)
+
+
+def test_files_of_the_first_version_which_knew_no_encoder_are_read(saved, tmp_path, env, policy):
+    path = copied(saved, tmp_path)
+    place = export.description_path(path)
+    record = json.loads(place.read_text())["record"] | {"format_version": 1}
+    assert record["network"].pop("encoder") == "mlp"
+    for block in record["observation"]["layout"]:
+        del block["shape"]
+    place.write_text(json.dumps(checksums.seal(record)))
+    seen = 3 + jax.random.normal(jax.random.key(9), (env.observation_size,))
+    np.testing.assert_allclose(export.load_policy(path, env)(seen), policy(seen), atol=1e-10)
 
 
 def test_another_version_or_environment_is_refused(saved, tmp_path, env):
