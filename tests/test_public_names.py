@@ -1,5 +1,6 @@
 """What `import pods_jax` gives, what it leaves alone until it is asked for, and where moved modules went."""
 
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -12,16 +13,20 @@ import pods_jax
 from pods_jax import compat, export, viewer
 
 ROOT = pathlib.Path(__file__).parents[1]
-PARTS = ("algorithms", "compat", "devices", "envs", "export", "identification", "sim", "trajopt", "viewer", "visual")
+PARTS = ("algorithms", "compat", "devices", "envs", "export", "identification", "sim", "trajopt", "visual")
+ELSEWHERE = {"sensors": "envs.observation.sensors", "viewer": "visual.viewer"}
 VERBS = ("evaluate", "identify", "improve", "improve_batch", "optimize", "replay", "rollout", "summary", "train")
 TYPES = ("Identification", "Improvement", "InputError", "Report", "Trajectory")
 HEAVY = ("brax", "mujoco", "gymnasium", "matplotlib", "onnx", "orbax")
 
 
 def resolve(name):
-    """What a dotted name that begins with pods_jax stands for after `import pods_jax`."""
-    found = pods_jax
+    """What a dotted name that begins with pods_jax stands for, after it is imported where it is a module."""
+    found, place = pods_jax, "pods_jax"
     for part in name.split(".")[1:]:
+        place = f"{place}.{part}"
+        if not hasattr(found, part) and importlib.util.find_spec(place):
+            importlib.import_module(place)
         found = getattr(found, part)
     return found
 
@@ -34,17 +39,18 @@ def in_own_process(program):
 
 
 def test_one_import_gives_all_public_names():
-    assert set(pods_jax.__all__) == {*PARTS, *VERBS, *TYPES}
+    assert set(pods_jax.__all__) == {*PARTS, *ELSEWHERE, *VERBS, *TYPES}
     assert set(pods_jax.__all__) <= set(dir(pods_jax))
-    assert all(isinstance(getattr(pods_jax, name), types.ModuleType) for name in PARTS)
+    assert all(isinstance(getattr(pods_jax, name), types.ModuleType) for name in (*PARTS, *ELSEWHERE))
     assert all(callable(getattr(pods_jax, name)) for name in (*VERBS, *TYPES))
     assert (pods_jax.compat, pods_jax.export, pods_jax.viewer) == (compat, export, viewer)
     assert pods_jax.viewer is pods_jax.visual.viewer
 
 
 def test_parts_are_attributes_before_anybody_imported_them():
-    program = f"import pods_jax\nfor name in {PARTS}: print(getattr(pods_jax, name).__name__)"
-    expected = [f"pods_jax.{'visual.viewer' if name == 'viewer' else name}" for name in PARTS]
+    names = (*PARTS, *ELSEWHERE)
+    program = f"import pods_jax\nfor name in {names}: print(getattr(pods_jax, name).__name__)"
+    expected = [f"pods_jax.{ELSEWHERE.get(name, name)}" for name in names]
     assert in_own_process(program).split() == expected
 
 

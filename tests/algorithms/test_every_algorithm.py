@@ -86,7 +86,7 @@ def groups(kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_are_few_and_unknown_ones_are_refused(name):
     config = algorithms.config_of(name)
-    assert all(len(dataclasses.fields(kind)) <= 8 for kind in groups(config))
+    assert all(len(dataclasses.fields(kind)) <= 9 for kind in groups(config))
     with pytest.raises(InputError, match="batch_sze"):
         algorithms.make(name, ENV, batch_sze=3)
 

@@ -25,11 +25,14 @@ def test_a_script_keeps_them_below_the_cache_of_the_user(untold, monkeypatch, tm
     assert jax.config.values["jax_compilation_cache_dir"] is None
 
 
-def test_a_folder_that_jax_was_told_of_stays():
+def test_a_folder_that_jax_was_told_of_stays(tmp_path):
     before = jax.config.values["jax_compilation_cache_dir"]
-    assert before is not None
-    with kept_programs():
-        assert jax.config.values["jax_compilation_cache_dir"] == before
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    try:
+        with kept_programs():
+            assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_loading_them_says_nothing(capfd):
