@@ -14,6 +14,7 @@ from pods_jax.envs.observation.noise import noise
 from pods_jax.improvement import optimize
 from pods_jax.rollouts import replay, rollout, sample_states
 from pods_jax.trajopt import flatten, linearize
+from tests.tiers import slow_but
 
 EPISODE = 12
 
@@ -103,7 +104,7 @@ def test_a_reading_that_is_dropped_is_seen_as_the_one_before(base):
     np.testing.assert_allclose(jnp.mean(lost), 0.3, atol=0.08)
 
 
-@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("delay", slow_but((0, 2), 2))
 def test_the_derivative_of_a_step_is_that_of_the_whole_state(base, delay):
     with jax.enable_x64(True):
         base = envs.make("pendulum_2d", task="stop", horizon=EPISODE)
@@ -122,6 +123,7 @@ def test_the_derivative_of_a_step_is_that_of_the_whole_state(base, delay):
             np.testing.assert_allclose(own, theirs, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_trajectories_are_improved_in_the_simulator_to_the_same_optimum(base):
     env = envs.observed(base, {"image": sensors.camera(size=8)}, history=2, delay=1, noise={"image": 0.1})
     start, actions = env.reset(jax.random.key(0)), actions_of(env)
