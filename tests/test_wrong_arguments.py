@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import pods_jax
-from pods_jax import InputError, algorithms, compat, envs, export, sim, viewer
+from pods_jax import InputError, algorithms, compat, envs, export, sensors, sim, viewer
 from pods_jax.evaluation import HeldOutSet
 
 MODULES = {
@@ -24,6 +24,7 @@ MODULES = {
     "envs": envs,
     "compat": compat,
     "export": export,
+    "sensors": sensors,
     "sim": sim,
 }
 
@@ -57,10 +58,12 @@ CALLED = {
     "path": "out",
     "position": "point",
     "springs": "mass",
+    "names": "parameters",
 }
 """Other words for an argument: what it is for, or what a function that was given returned."""
 
 WITHOUT_ARGUMENTS = {"algorithms.names", "envs.names"}
+WITHOUT_ARGUMENTS |= {f"sensors.{name}" for name in ("positions", "velocities", "handle", "factors")}
 
 NEED_PACKAGES = {"compat.from_brax", "compat.from_mjx"}
 """Bridges whose argument is an object of another library, see tests/compat."""
@@ -181,10 +184,26 @@ def of_envs(env, position):
         ),
         "replaced": (envs.replaced, {"env": env, "values": {"mass": [2.0]}}),
         "values": (envs.values, {"env": env, "names": ["mass"]}),
+        "observed": (
+            envs.observed,
+            {"env": env, "sensors": {"p": sensors.positions()}, "history": 2, "delay": 1, "warm_up": 0}
+            | {"noise": {"p": 0.1}},
+        ),
+        "randomized": (envs.randomized, {"env": env, "ranges": {"mass": 0.3}}),
+        "split": (envs.split, {"env": env, "observation": np.zeros(env.observation_size)}),
         "make_weights": (envs.make_weights, {"values": (1, 1, 1, 1)}),
         "make_drawing": (envs.make_drawing, drawing | planes),
         "from_step": (envs.from_step, {**own, **texts, "action_limit": [1.0], "horizon": 2, "time_step": 1.0}),
         "make_payload": (envs.make_payload, {**payload, **sizes, **start, "weights": env.parameters.weights}),
+    }
+
+
+def of_sensors():
+    picture = {"size": 8, "follow": "handle", "half_width": 1.0, "view": "front", "spot": 1.0}
+    return {
+        "part": (sensors.part, {"name": "position"}),
+        "camera": (sensors.camera, picture),
+        "noise": (sensors.noise, {"deviation": 0.1, "bias": 0.1, "dropped": 0.5}),
     }
 
 
@@ -196,8 +215,9 @@ def of_environment(env, state, action):
         **{name: (getattr(env, name), triple) for name in ("linearize", "step_error")},
         **{
             name: (getattr(env, name), {"state": state})
-            for name in ("observe", "measure", "energy", "draw", "completed")
+            for name in ("observe", "measure", "energy", "draw", "completed", "core")
         },
+        "with_noise": (env.with_noise, {"state": state, "key": jax.random.key(0)}),
         "as_state": (env.as_state, {"state": state}),
         "as_action": (env.as_action, {"action": action}),
         "as_actions": (env.as_actions, {"actions": action[None]}),
@@ -311,6 +331,7 @@ def calls(tmp_path_factory):
         **prefixed("pods_jax", verbs(env, state, actions)),
         **prefixed("algorithms", of_algorithms(env)),
         **prefixed("envs", of_envs(env, state.position)),
+        **prefixed("sensors", of_sensors()),
         **prefixed("Environment", of_environment(env, state, action)),
         **prefixed("compat", of_compat(env, action)),
         **of_export(env, pods_jax.replay(env, state, actions), tmp_path_factory.mktemp("export")),

@@ -134,15 +134,13 @@ class Environment:
         Both are its own, unless it wraps another one: what a policy does not see, past readings and the way to an
         observation, is then left out.
         """
-        if self.functions.core is None:
-            return self, state
-        return self.functions.core(self.parameters, self.as_state(state))
+        state = self.as_state(state)
+        return (self, state) if self.functions.core is None else self.functions.core(self.parameters, state)
 
     def with_noise(self, state: State, key: Key) -> State:
         """The same state with other noise in what is observed, where there is any; the key is consumed."""
-        if self.functions.with_noise is None:
-            return state
-        return self.functions.with_noise(self.parameters, self.as_state(state), checks.key("key", key))
+        state, key = self.as_state(state), checks.key("key", key)
+        return state if self.functions.with_noise is None else self.functions.with_noise(self.parameters, state, key)
 
     @property
     def space_dimension(self) -> int | None:

@@ -119,7 +119,7 @@ def split(env: Environment, observation: jax.Array) -> dict[str, jax.Array]:
     Readings of an observed environment are (..., H, *shape of one), newest first. Raises InputError on another size.
     """
     checks.instance("env", env, Environment, "envs.make(...)")
-    observation = jnp.asarray(checks.leaves("observation", observation))
+    observation = checks.reals("observation", observation, None, env.action_limit.dtype)
     layout = env.observation_layout
     size = sum(block.size for block in layout)
     if observation.shape[-1:] != (size,):

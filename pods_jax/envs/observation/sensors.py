@@ -148,7 +148,6 @@ __all__ = [
     "Noise",
     "Part",
     "Sensor",
-    "as_sensor",
     "camera",
     "factors",
     "handle",
