@@ -72,8 +72,7 @@ def test_a_recurrent_network_reads_from_the_oldest_to_the_newest(pictures):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["cnn", "gru"])
-@pytest.mark.parametrize("name", ["pods", "ppo"])
+@pytest.mark.parametrize(("name", "network"), [("pods", "cnn"), ("ppo", "gru")])
 def test_networks_train(pictures, network, name):
     if name == "ppo":
         pytest.importorskip("brax", reason="an extra of its own")

@@ -152,8 +152,10 @@ def test_a_function_of_the_state_is_a_sensor(base):
     np.testing.assert_array_equal(env.observe(state), state.inner.position[:, -1])
 
 
-@pytest.mark.parametrize("name", ["pods", "bptt", "shac", "ppo", "sac"])
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["pods", "ppo", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("bptt", "shac", "sac"))]
+)
 def test_every_algorithm_that_needs_no_full_state_trains_on_observations(base, name):
     if name in ("ppo", "sac"):
         pytest.importorskip("brax", reason="an extra of its own")
