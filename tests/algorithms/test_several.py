@@ -20,7 +20,13 @@ def numbers(tree):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", algorithms.names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("pods", "ppo") else pytest.mark.exhaustive)
+        for name in algorithms.names()
+    ],
+)
 def test_each_of_several_keys_trains_as_it_does_alone(name):
     algorithm, keys = make(name), jax.random.split(jax.random.key(3), 3)
     together, history = train(algorithm, keys, num_epochs=2, epochs_per_chunk=2)

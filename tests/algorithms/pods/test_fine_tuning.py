@@ -56,7 +56,7 @@ def test_a_step_is_one_of_adam_along_the_clipped_gradient():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8), tuned.params, expected)
 
 
-@pytest.mark.parametrize("name", ["linear", pytest.param("payload_2d", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["linear", pytest.param("payload_2d", marks=pytest.mark.exhaustive)])
 def test_the_gradient_is_that_of_reverse_mode_through_whole_rollouts(name):
     env = make_linear() if name == "linear" else envs.make(name, "stop", horizon=8)
     model, learner, key = start(env)

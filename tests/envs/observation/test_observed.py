@@ -186,7 +186,7 @@ def test_fine_tuning_follows_the_gradient_of_the_return_through_observations(bas
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), gradient, slope)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_policy_that_sees_positions_only_learns_to_stop_the_pendulum(base):
     base = envs.make("pendulum_2d", task="stop")
     env = envs.observed(base, {"p": sensors.positions(), "handle": sensors.handle()}, history=3, warm_up=40)

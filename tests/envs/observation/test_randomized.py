@@ -114,7 +114,7 @@ def test_arguments_of_a_function_that_builds_an_environment_are_drawn():
     np.testing.assert_allclose(better.actions, expected.actions, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_policy_learns_a_pendulum_that_nobody_knows():
     base = envs.make("pendulum_2d", task="stop")
     env = envs.observed(
