@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -75,7 +77,8 @@ def save(
     record = {"format_version": FORMAT_VERSION, "epoch": epoch, "score": score, "notes": notes or {}}
     record |= {"best_epoch": best[0], "best_score": best[1], "leaves": checksums.of_leaves(train_state)}
     contents = ocp.args.Composite(
-        state=ocp.args.StandardSave(to_host(train_state)), record=ocp.args.JsonSave(checksums.seal(record))
+        state=ocp.args.StandardSave(_without_empty(to_host(train_state))),
+        record=ocp.args.JsonSave(checksums.seal(record)),
     )
     try:
         with _manager(directory, best_epoch=best[0]) as manager:
@@ -153,14 +156,21 @@ def _restore(directory: pathlib.Path, epoch: int, like: State) -> Restored[State
         )
     try:
         with _manager(directory) as manager:
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(to_host(like)))
-            state = restore_like(like, manager.restore(epoch, args=args).state)
+            host = to_host(like)
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(_without_empty(host)))
+            stored = manager.restore(epoch, args=args).state
+            state = restore_like(like, jax.tree.map(lambda own, kept: kept if np.size(own) else own, host, stored))
     except Exception as error:  # Orbax, TensorStore and json each have their own ways to fail.
         raise _Damaged(_first_line(error)) from error
     changed = checksums.damaged(record["leaves"], state)
     if changed:
         raise _Damaged(f"the content of {', '.join(changed)} does not match its recorded sha256")
     return Restored(epoch, state, record)
+
+
+def _without_empty(host: Any) -> Any:
+    """A tree with a zero in place of each array without numbers, such as no past readings: Orbax saves none."""
+    return jax.tree.map(lambda leaf: leaf if np.size(leaf) else np.zeros(1, leaf.dtype), host)
 
 
 def _read_record(directory: pathlib.Path, epoch: int) -> dict[str, Any]:

@@ -191,3 +191,11 @@ def test_a_failing_disk_is_an_os_error(folder):
     folder.write_text("a file where the folder should be")
     with pytest.raises(OSError, match="the checkpoint of epoch 5 could not be written"):
         checkpoints.save(folder, 5, make_state(5))
+
+
+def test_arrays_without_numbers_come_back_as_they_were(tmp_path):
+    state = {"past": jnp.zeros((3, 0, 9)), "count": jnp.asarray(4), "actions": jnp.zeros((0, 2), jnp.float32)}
+    checkpoints.save(tmp_path, 1, state)
+    restored = checkpoints.restore(tmp_path, jax.tree.map(jnp.zeros_like, state)).state
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert jax.tree.map(jnp.shape, restored) == jax.tree.map(jnp.shape, state)
