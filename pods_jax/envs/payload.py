@@ -258,10 +258,11 @@ def completed(payload: Payload, state: sim.State) -> sim.State:
 
 def derived(payload: Payload) -> Payload:
     """The parameters with the equilibrium that belongs to the system, after parts of the system were replaced."""
-    guess = _stretched(payload.system, payload.start_handle, payload.start_position)
-    hanging = sim.equilibrium(payload.system, payload.start_handle, guess)
+    system = sim.with_solver(payload.system)
+    guess = _stretched(system, payload.start_handle, payload.start_position)
+    hanging = sim.equilibrium(system, payload.start_handle, guess)
     target = hanging if payload.rests_at_start else payload.rest_position
-    return dataclasses.replace(payload, start_position=hanging, rest_position=target)
+    return dataclasses.replace(payload, system=system, start_position=hanging, rest_position=target)
 
 
 def _stretched(system: sim.System, handle: jax.Array, position: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Physics of mass-spring networks: no task, no policy, no reward."""
 
-from pods_jax.sim import bdf2, forces, step_derivative, system
+from pods_jax.sim import bdf2, build, forces, step_derivative, system
 from pods_jax.sim import equilibrium as rest
 from pods_jax.sim.bdf2 import State
 from pods_jax.sim.build import make_system
@@ -16,6 +16,7 @@ kinetic_energy, potential_energy = checked(forces.kinetic_energy), checked(force
 handle_position, handle_velocity = checked(system.handle_position), checked(system.handle_velocity)
 initial_state, step, step_error = checked(bdf2.initial_state), checked(bdf2.step), checked(bdf2.step_error)
 linearize = checked(step_derivative.linearize)
+with_solver = checked(build.with_solver)
 
 __all__ = [
     "STANDARD_GRAVITY",
@@ -41,4 +42,5 @@ __all__ = [
     "potential_energy",
     "step",
     "step_error",
+    "with_solver",
 ]

@@ -26,6 +26,9 @@ TOLERANCE = 32
 HEALTHY = 8
 """A step counts as converged if the residual of the stored state is within HEALTHY times that."""
 
+PATIENCE = 40
+"""Passes of Newton's method after which it takes steps that look worse."""
+
 
 @struct.dataclass
 class State:
@@ -66,7 +69,7 @@ def step(system: System, state: State, action: jax.Array) -> State:
     checks.shape("action", action, (system.action_size,))
     h = system.time_step
     handle = state.handle + h * action
-    points = handle_position(system, handle)
+    points, moving = handle_position(system, handle), handle_velocity(system, action)
     shape = state.velocity.shape
 
     def residual(unknown):
@@ -75,14 +78,14 @@ def step(system: System, state: State, action: jax.Array) -> State:
     def direction(unknown, value):
         velocity = unknown.reshape(shape)
         position = new_position(system, state, velocity)
-        blocks, diagonal = forces.newton_blocks(system, position, velocity, points, 1.5 / h, 2 / 3 * h)
+        blocks, diagonal = forces.newton_blocks(system, position, velocity, points, moving, 1.5 / h, 2 / 3 * h)
         return -elimination.solve(system, blocks, diagonal, value)
 
     guess = ((4 * state.velocity - state.previous_velocity) / 3).reshape(-1)
-    tolerance = _tolerance(system, state, points, action)
+    tolerance = _tolerance(system, state, points, moving, state.velocity)
 
     def search(guess):
-        return newton(residual, direction, guess, tolerance)
+        return newton(residual, direction, guess, tolerance, patience=PATIENCE)
 
     velocity = implicit_root(residual, scalarized_if_small(search, guess.size), guess).reshape(shape)
     return State(
@@ -101,17 +104,21 @@ def step_error(system: System, state: State, action: jax.Array, next_state: Stat
     as forces: at most 1 if converged, NaN if anything is not finite.
     """
     residual = equation(system, state, next_state.handle, action, next_state.velocity)
-    points = handle_position(system, next_state.handle)
-    return jnp.max(jnp.abs(residual)) / (HEALTHY * _tolerance(system, state, points, action))
+    points, moving = handle_position(system, next_state.handle), handle_velocity(system, action)
+    tolerance = _tolerance(system, state, points, moving, next_state.velocity)
+    return jnp.max(jnp.abs(residual)) / (HEALTHY * tolerance)
 
 
-def _tolerance(system: System, state: State, points: jax.Array, action: jax.Array) -> jax.Array:
-    """() [N]: how much of the equation is rounding; 2 m v / h and c v are terms of it as well as the forces."""
-    state, points, action = jax.lax.stop_gradient((state, points, action))
+def _tolerance(system: System, state: State, points: jax.Array, moving: jax.Array, velocity: jax.Array) -> jax.Array:
+    """() [N]: how much of the equation is rounding; 2 m v / h and c v are terms of it as well as the forces.
+
+    points, moving: (H, d) [m], [m/s], of the handles. velocity: (P, d) [m/s], as far as it is known.
+    """
+    state, points, moving, velocity = jax.lax.stop_gradient((state, points, moving, velocity))
     by_speed = 2 / system.time_step * jnp.max(system.mass) + jnp.max(system.springs.damping, initial=0.0)
-    moving = jnp.concatenate([handle_velocity(system, action), state.velocity, state.previous_velocity])
-    scale = forces.force_scale(system, state.position, points)
-    return TOLERANCE * jnp.finfo(scale.dtype).eps * jnp.maximum(scale, by_speed * jnp.max(jnp.abs(moving)))
+    speeds = jnp.abs(jnp.concatenate([moving, state.velocity, state.previous_velocity, velocity]))
+    scale = forces.force_scale(system, jnp.concatenate([state.position, state.previous_position]), points)
+    return TOLERANCE * jnp.finfo(scale.dtype).eps * jnp.maximum(scale, by_speed * jnp.max(speeds))
 
 
 def new_position(system: System, state: State, velocity: jax.Array) -> jax.Array:

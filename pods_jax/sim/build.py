@@ -1,5 +1,6 @@
 """Building a System from springs, handles and planes, with every value checked."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -8,6 +9,9 @@ import numpy as np
 
 from pods_jax import checks
 from pods_jax.sim.system import STANDARD_GRAVITY, Handle, Plane, Planes, Spring, Springs, System
+
+STRONG = 0.3
+"""Damping that takes this share of a speed within a time step is strong, see `with_solver`."""
 
 
 def make_system(
@@ -42,7 +46,7 @@ def make_system(
         gravity = [0.0] * (dimension - 1) + [-checks.scalar("gravity", gravity)]
     origin = [checks.scalars(f"handles[{i}].position", h.position, (dimension,)) for i, h in enumerate(handles)]
     drag_each = [drag] * num_points if np.ndim(drag) == 0 else drag
-    return System(
+    system = System(
         mass=jnp.asarray(checks.scalars("mass", mass, (num_points,), above=0.0)),
         drag=jnp.asarray(checks.scalars("drag", drag_each, (num_points,), at_least=0.0)),
         gravity=jnp.asarray(checks.scalars("gravity", gravity, (dimension,))),
@@ -52,6 +56,20 @@ def make_system(
         handle_axes=_handle_axes(handles, dimension),
         time_step=checks.number("time_step", time_step, above=0.0),
     )
+    return with_solver(system)
+
+
+def with_solver(system: System) -> System:
+    """The System with the way to solve its steps that its numbers need, after some of them were replaced.
+
+    Springs are strongly damped if the largest damping c could take a share STRONG of the speed of the lightest mass m
+    within a time step h, c h > STRONG m. Where one of the three is traced, it stays what it was.
+    """
+    damping, mass = system.springs.damping, system.mass
+    if checks.is_traced(damping) or checks.is_traced(mass) or checks.is_traced(system.time_step):
+        return system
+    strongly_damped = bool(np.max(damping, initial=0.0) * system.time_step > STRONG * np.min(mass))
+    return dataclasses.replace(system, springs=dataclasses.replace(system.springs, strongly_damped=strongly_damped))
 
 
 def _check_springs(springs: Sequence[Spring], num_all: int, num_handles: int) -> None:
@@ -89,6 +107,7 @@ def _stack_springs(springs: Sequence[Spring]) -> Springs:
     return Springs(
         ends=tuple((int(spring.first), int(spring.second)) for spring in springs),
         cable=tuple(bool(spring.cable) for spring in springs),
+        strongly_damped=True,  # unless `with_solver` knows better
         stiffness=column("stiffness"),
         rest_length=column("rest_length"),
         damping=column("damping"),

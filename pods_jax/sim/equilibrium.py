@@ -56,7 +56,7 @@ def _search(system: System, handle: jax.Array, guess: jax.Array) -> jax.Array:
 
     def direction(unknown, value):
         position = unknown.reshape(guess.shape)
-        matrix = forces.newton_matrix(system, position, zero, points, REGULARIZATION, 1.0)
+        matrix = forces.newton_matrix(system, position, zero, points, jnp.zeros_like(points), REGULARIZATION, 1.0)
         return -jnp.linalg.solve(matrix, value)
 
     tolerance = jnp.finfo(guess.dtype).eps * forces.force_scale(system, guess, points)

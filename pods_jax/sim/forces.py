@@ -48,6 +48,7 @@ def newton_blocks(
     position: jax.Array,
     velocity: jax.Array,
     handle_position: jax.Array,
+    handle_velocity: jax.Array,
     velocity_weight: float,
     position_weight: float,
 ) -> tuple[SpringBlocks, jax.Array]:
@@ -59,8 +60,8 @@ def newton_blocks(
     negative in a compressed spring and counts as far as the inertia there can carry it, so that without friction the
     matrix is symmetric and positive definite. The exact Jacobian is not, and Newton's method then fails; without the
     negative part convergence is linear, and a batch waits for its slowest step. (`docs/architecture.md` has the
-    figures.) The matrix differs from the exact Jacobian otherwise only by the turning of damped springs. Derivatives
-    of a step never use this matrix.
+    figures.) What turns with a damped spring is part of it where damping is strong, see `Springs`; the matrix is then
+    not symmetric. Derivatives of a step never use this matrix.
     """
     identity = jnp.eye(system.dimension, dtype=position.dtype)
     inertia = system.mass * velocity_weight + system.drag
@@ -71,7 +72,8 @@ def newton_blocks(
         nothing = jnp.zeros_like(inertia[:0])
         return SpringBlocks(jnp.zeros_like(position[:0]), nothing, nothing), diagonal
     points = jnp.concatenate([handle_position, position])
-    return spring_blocks(system, points, position_weight, inertia), diagonal
+    velocities = jnp.concatenate([handle_velocity, velocity])
+    return spring_blocks(system, points, velocities, position_weight, inertia), diagonal
 
 
 def newton_matrix(system: System, *args: Any) -> jax.Array:

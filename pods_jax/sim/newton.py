@@ -5,9 +5,10 @@ not overshoot, r(x + s d)'d <= |r(x)'d| / 2. Where r is the gradient of a potent
 minimum, which needs the slope only and so also serves where friction and damping leave no potential. By max |r|
 alone the search would end in local minima of |r| that are no roots. A step that leaves most of the slope was too
 short, and the next one may be twice as long: a cloth about to buckle is nearly flat along one direction, where J,
-which is never indefinite, is much too stiff. (`docs/architecture.md` has the figures.) Each pass of the loop
-costs one residual, one matrix and one solve. The loop is bounded and never raises: a root that was not reached shows
-in the residual, which the caller can evaluate again at any time.
+which is never indefinite, is much too stiff. Where forces are far from those of a potential, the search may end at a
+point that is no root; after some patience it takes every step, of different sizes by turns. (`docs/architecture.md`
+has the figures.) Each pass of the loop costs one residual, one matrix and one solve. The loop is bounded and never
+raises: a root that was not reached shows in the residual, which the caller can evaluate again at any time.
 """
 
 from collections.abc import Callable
@@ -42,10 +43,12 @@ def newton(
     guess: jax.Array,
     tolerance: jax.Array,
     max_iterations: int = MAX_ITERATIONS,
+    patience: int = MAX_ITERATIONS,
 ) -> jax.Array:
     """(n,) an x with max |residual(x)| <= tolerance, or the last point after `max_iterations` passes.
 
-    direction: (x, residual(x)) -> -J(x)^-1 residual(x). A trial that is not finite is halved.
+    direction: (x, residual(x)) -> -J(x)^-1 residual(x). A trial that is not finite is halved. patience: after so many
+    passes, every finite trial is taken, with steps of 1, 1/2 and 1/4 for so many passes each.
     """
 
     def unfinished(carry):
@@ -61,13 +64,16 @@ def newton(
         # As quotients, which a compiler computes once, where it would repeat a comparison for each thing chosen.
         reduction = trial_error / error
         slope = jnp.sum(trial_value * step) / jnp.abs(jnp.sum(value * step))
-        good = (reduction < 1) | (slope <= OVERSHOOT)  # False for NaN
+        impatient = iteration >= patience
+        good = (reduction < 1) | (slope <= OVERSHOOT) | (impatient & (reduction < jnp.inf))  # False for NaN
         x, value, error = (
             jnp.where(good, new, old) for new, old in ((trial, x), (trial_value, value), (trial_error, error))
         )
         step_size = jnp.where(
             good, jnp.where(slope < -UNDERSHOOT, 2 * step_size, jnp.ones_like(step_size)), step_size / 2
         )
+        by_turns = jnp.exp2(-((iteration // patience - 1) % 3).astype(step_size.dtype))
+        step_size = jnp.where(impatient, by_turns, step_size)
         return x, value, error, step_size, iteration + 1
 
     value = residual(guess)

@@ -28,16 +28,18 @@ CARRIED = 0.95
 
 @struct.dataclass
 class SpringBlocks:
-    """A matrix (d, d) for each spring, axial dd' + lateral (I - dd'), by what it is made of."""
+    """A matrix (d, d) for each spring, axial dd' + lateral (I - dd') + d turning', by what it is made of."""
 
     direction: jax.Array  # (S, d)
     axial: jax.Array  # (S,)
     lateral: jax.Array  # (S,)
+    turning: jax.Array | None = None  # (S, d), across the springs; None stands for zero
 
     def matrix(self) -> jax.Array:
         """(d, d), of one spring."""
         along = self.direction[:, None] * self.direction[None]
-        return self.axial * along + self.lateral * (jnp.eye(len(along), dtype=along.dtype) - along)
+        matrix = self.axial * along + self.lateral * (jnp.eye(len(along), dtype=along.dtype) - along)
+        return matrix if self.turning is None else matrix + self.direction[:, None] * self.turning[None]
 
     def matrices(self) -> jax.Array:
         """(S, d, d), of all springs."""
@@ -93,17 +95,34 @@ def _pull(system: System, edge: jax.Array, rate: jax.Array) -> jax.Array:
     return (system.springs.stiffness * rho + damping)[:, None] * direction
 
 
-def spring_blocks(system: System, points: jax.Array, position_weight: float, inertia: jax.Array) -> SpringBlocks:
+def spring_blocks(
+    system: System, points: jax.Array, velocities: jax.Array, position_weight: float, inertia: jax.Array
+) -> SpringBlocks:
     """[N s/m]: damping + position_weight * stiffness of each spring.
 
     The stiffness is k (rho' dd' + rho / l (I - dd')), whose second part is negative in a compressed spring. There it
-    goes no further than the inertia (P,) [N s/m] of the free points at the ends of the spring can carry.
+    goes no further than the inertia (P,) [N s/m] of the free points at the ends of the spring can carry. Strong
+    damping, c rho' d'w with w the velocity of one end relative to the other, changes with length and direction as
+    well; nothing is reduced then.
     """
     length, direction = geometry(differences(system, points))
     _, rho, slope = stretch_response(system, length - system.springs.rest_length)
     stiffness = position_weight * system.springs.stiffness
     axial = (stiffness + system.springs.damping) * slope
-    return SpringBlocks(direction, axial, _carried(system, stiffness * rho / length, inertia))
+    if not system.springs.strongly_damped:
+        return SpringBlocks(direction, axial, _carried(system, stiffness * rho / length, inertia))
+    rate = differences(system, velocities)
+    along = jnp.sum(direction * rate, axis=1)
+    damping = position_weight * system.springs.damping * slope
+    axial += position_weight * system.springs.damping * _bend(system, length - system.springs.rest_length) * along
+    lateral = (stiffness * rho + damping * along) / length
+    turning = (damping / length)[:, None] * (rate - along[:, None] * direction)
+    return SpringBlocks(direction, axial, lateral, turning)
+
+
+def _bend(system: System, stretch: jax.Array) -> jax.Array:
+    """(S,) [1/m] rho'' of all springs at their stretches (S,) [m]."""
+    return jax.jvp(lambda stretch: stretch_response(system, stretch)[2], (stretch,), (jnp.ones_like(stretch),))[1]
 
 
 def _carried(system: System, lateral: jax.Array, inertia: jax.Array) -> jax.Array:

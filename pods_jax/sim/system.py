@@ -83,10 +83,15 @@ class Handle:
 
 @struct.dataclass
 class Springs:
-    """All springs of a network; the topology is static so that solvers can exploit it while tracing."""
+    """All springs of a network; the topology is static so that solvers can exploit it while tracing.
+
+    strongly_damped: so much that Newton's method has to know how damping forces turn with the springs, which takes
+    longer. It only decides how a step is solved. See `build.with_solver`.
+    """
 
     ends: tuple[tuple[int, int], ...] = struct.field(pytree_node=False)
     cable: tuple[bool, ...] = struct.field(pytree_node=False)
+    strongly_damped: bool = struct.field(pytree_node=False)
     stiffness: jax.Array  # (S,) [N/m]
     rest_length: jax.Array  # (S,) [m]
     damping: jax.Array  # (S,) [N s/m]

@@ -138,7 +138,7 @@ def test_the_newton_matrix_is_the_jacobian_of_a_step_and_not_symmetric():
         return (weights[0] * system.mass[:, None] * change - force).reshape(-1)
 
     expected = jax.jit(jax.jacfwd(residual))(jnp.zeros(6))
-    found = jax.jit(forces.newton_matrix)(system, position, velocity, handle, *weights)
+    found = jax.jit(forces.newton_matrix)(system, position, velocity, handle, handle, *weights)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     assert np.max(np.abs(found - found.T)) > 1e-3 * np.max(np.abs(found))
 

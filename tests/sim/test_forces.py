@@ -194,7 +194,7 @@ def test_coincident_points_give_finite_forces_and_derivatives(cable, dtype):
 
     @jax.jit
     def values(position):
-        by_hand = forces.newton_matrix(system, position, zero, zero, 1.5, 1.0)
+        by_hand = forces.newton_matrix(system, position, zero, zero, zero, 1.5, 1.0)
         return slope(position), jax.jacrev(force_at)(position), jax.jacfwd(slope)(position), by_hand
 
     np.testing.assert_allclose(force(system, zero, zero, zero, zero), [[0.0, 0.0, -9.81]], rtol=1e-6)
@@ -298,7 +298,7 @@ class TestNewtonMatrix:
             lengths = [np.linalg.norm(points[second] - points[first]) for first, second in ENDS]
             assert min(lengths) > LENGTH, "the test wants stretched springs"
             handle, position = jnp.asarray(points[:1]), jnp.asarray(points[1:])
-            found = newton_matrix(system, position, 0 * position, handle, *self.WEIGHTS)
+            found = newton_matrix(system, position, 0 * position, handle, 0 * handle, *self.WEIGHTS)
             expected = self.jacobian(system, position, handle, self.WEIGHTS)
             np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
 
@@ -311,16 +311,39 @@ class TestNewtonMatrix:
     def test_is_symmetric_and_positive_definite_wherever_the_points_are(self, seed, kind, spread, time_step):
         position, _, handle, _ = random_motion(seed, 3, spread)
         weights = (1.5 / time_step, 2 / 3 * time_step)
-        matrix = np.asarray(newton_matrix(ring(kind), position, 0 * position, handle, *weights))
+        matrix = np.asarray(newton_matrix(ring(kind), position, 0 * position, handle, 0 * handle, *weights))
         np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-13 * np.max(np.abs(matrix)))
         lowest = np.min(np.linalg.eigvalsh(matrix))
         smallest = (1 - springs.CARRIED) * (min(MASSES) * weights[0] + DRAG)
         assert lowest >= smallest - 1e-12 * np.max(np.abs(matrix))
 
+    @given(seed=seeds, kind=kinds)
+    def test_is_the_jacobian_of_a_step_in_any_motion_where_damping_is_strong(self, seed, kind):
+        system = ring(kind)
+        springs = dataclasses.replace(system.springs, damping=jnp.full(len(ENDS), 50.0))
+        system = sim.with_solver(dataclasses.replace(system, springs=springs))
+        assert system.springs.strongly_damped
+        position, velocity, handle, handle_velocity = random_motion(seed, 3)
+        found = newton_matrix(system, position, velocity, handle, handle_velocity, *self.WEIGHTS)
+        expected = self.jacobian_in_motion(system, position, velocity, handle, handle_velocity)
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-9 * np.max(np.abs(expected)))
+
+    @staticmethod
+    @jax.jit
+    def jacobian_in_motion(system, position, velocity, handle, handle_velocity):
+        velocity_weight, position_weight = TestNewtonMatrix.WEIGHTS
+
+        def residual(change):
+            change = change.reshape(position.shape)
+            force = sim.force(system, position + position_weight * change, velocity + change, handle, handle_velocity)
+            return (velocity_weight * system.mass[:, None] * change - force).reshape(-1)
+
+        return jax.jacfwd(residual)(jnp.zeros(position.size))
+
     def test_is_the_jacobian_of_a_step_where_inertia_carries_compressed_springs(self):
         position, handle = jnp.asarray([[0.3, 0.0, 0.0], [0.6, 0.0, 0.0], [0.3, 0.3, 0.0]]), jnp.zeros((1, 3))
         weights = (1e4, 1.0)
-        found = newton_matrix(ring(), position, 0 * position, handle, *weights)
+        found = newton_matrix(ring(), position, 0 * position, handle, 0 * handle, *weights)
         np.testing.assert_allclose(found, self.jacobian(ring(), position, handle, weights), rtol=1e-11, atol=1e-9)
 
     def test_differs_from_the_jacobian_where_inertia_does_not_carry_a_compressed_spring(self):
@@ -328,4 +351,7 @@ class TestNewtonMatrix:
         position, handle = jnp.asarray([[0.3, 0.0, 0.0], [0.6, 0.0, 0.0], [0.3, 0.3, 0.0]]), jnp.zeros((1, 3))
         weights = (1.0, 1.0)
         assert np.min(np.linalg.eigvalsh(self.jacobian(ring(), position, handle, weights))) < 0
-        assert np.min(np.linalg.eigvalsh(newton_matrix(ring(), position, 0 * position, handle, *weights))) > 0
+        assert (
+            np.min(np.linalg.eigvalsh(newton_matrix(ring(), position, 0 * position, handle, 0 * handle, *weights)))
+            > 0
+        )
