@@ -261,6 +261,7 @@ def test_restarts_only_raise_the_optimum_and_say_by_how_much(env, heldout):
     assert "optimum_last_gain" not in evaluate(env, policy(0.0), heldout=heldout)
 
 
+@pytest.mark.slow
 def test_restarts_are_the_same_at_every_call_and_others_for_another_seed(env):
     sets = [evaluation.make_heldout_set(env, 2, seed=seed, num_restarts=1) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(sets[0].optimum, sets[1].optimum)
@@ -282,6 +283,7 @@ def test_random_actions_are_within_the_limits_and_held_if_wanted(env, held):
     assert np.all(changes == (5 if held else HORIZON - 1))
 
 
+@pytest.mark.slow
 def test_where_the_goal_is_unstable_the_optimum_is_found_from_the_guess_of_being_there():
     env = make_unstable(30)
     optimum = evaluation.make_heldout_set(env, 4).optimum
@@ -301,6 +303,7 @@ def kinked_env():
     return envs.make("pendulum_2d", "stop", horizon=6).with_reward(kinked)
 
 
+@pytest.mark.slow
 def test_a_derivative_that_is_not_finite_is_no_optimum(kinked_env):
     start = kinked_env.reset(jax.random.key(0))
     best, converged = optimize(kinked_env, start, jnp.zeros((6, 1)))
@@ -311,6 +314,7 @@ def test_a_derivative_that_is_not_finite_is_no_optimum(kinked_env):
     assert from_elsewhere.value > from_elsewhere.value_before + 0.1
 
 
+@pytest.mark.slow
 def test_searches_that_fail_are_counted(kinked_env):
     metrics = evaluate(kinked_env, policy(0.0), num_rollouts=3)
     assert metrics["nonfinite_derivatives"] == 6  # from zero, and from the policy's own actions, which are zero
@@ -323,6 +327,7 @@ def test_sound_searches_are_not_counted(env, heldout):
     assert evaluate(env, policy(-0.7), heldout=heldout)["nonfinite_derivatives"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pendulum_3d", "payload_2d", "acrobot"])
 def test_a_policy_that_was_made_for_another_environment_is_refused_before_the_search(env, name, monkeypatch):
     other = algorithms.make("bptt", envs.make(name, horizon=3), hidden_sizes=(4,))

@@ -51,6 +51,7 @@ def controller(request, monkeypatch, tmp_path):
     return loaded.controller
 
 
+@pytest.mark.slow
 def test_it_balances_where_the_regulator_has_taken_over(controller):
     env = envs.make(["pendubot", "acrobot"][controller.motor], task="balance", time_step=TIME_STEP, substeps=1)
     step = jax.jit(env.step)

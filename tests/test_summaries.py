@@ -56,6 +56,7 @@ def test_without_a_search_there_is_no_gap():
     assert "nan" not in text
 
 
+@pytest.mark.slow
 def test_every_number_that_evaluate_returns_is_there(env):
     policy = lambda observation: 0.1 * observation[:1]  # noqa: E731
     metrics = pods_jax.evaluate(env, policy, num_rollouts=2, num_restarts=1)

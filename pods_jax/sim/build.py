@@ -66,7 +66,7 @@ def with_solver(system: System) -> System:
     within a time step h, c h > STRONG m. Where one of the three is traced, it stays what it was.
     """
     damping, mass = system.springs.damping, system.mass
-    if checks.is_traced(damping) or checks.is_traced(mass) or checks.is_traced(system.time_step):
+    if any(map(checks.is_traced, (damping, mass, system.time_step))):
         return system
     strongly_damped = bool(np.max(damping, initial=0.0) * system.time_step > STRONG * np.min(mass))
     return dataclasses.replace(system, springs=dataclasses.replace(system.springs, strongly_damped=strongly_damped))
@@ -107,7 +107,8 @@ def _stack_springs(springs: Sequence[Spring]) -> Springs:
     return Springs(
         ends=tuple((int(spring.first), int(spring.second)) for spring in springs),
         cable=tuple(bool(spring.cable) for spring in springs),
-        strongly_damped=True,  # unless `with_solver` knows better
+        # Unless `with_solver` knows better.
+        strongly_damped=any(checks.is_traced(spring.damping) or spring.damping > 0 for spring in springs),
         stiffness=column("stiffness"),
         rest_length=column("rest_length"),
         damping=column("damping"),

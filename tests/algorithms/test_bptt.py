@@ -37,6 +37,7 @@ def test_the_loss_is_minus_the_return_and_its_gradient_that_of_finite_difference
     np.testing.assert_allclose(gradient @ along, (ahead - behind) / 2e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_unhealthy_rollouts_are_counted_and_leave_the_policy_as_it_is():
     def rarely(state, action):
         return jnp.where(state[0] > 0.5, jnp.nan, -jnp.sum(state**2))

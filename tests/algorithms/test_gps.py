@@ -55,6 +55,7 @@ def trajectory_distribution(env, gains, offsets, covariances, start):
     return np.concatenate(actions), rows @ rows.T
 
 
+@pytest.mark.slow
 def test_the_divergence_keeps_its_bound(near):
     env, _, bounds, controllers = near
     assert np.all(controllers.divergence <= bounds)

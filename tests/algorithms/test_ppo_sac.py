@@ -108,6 +108,7 @@ def test_an_unhealthy_rollout_gives_way_to_a_healthy_one():
     np.testing.assert_allclose(transitions.next_observation[:, :-1], transitions.observation[:, 1:], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_stays_float32(name):
     env = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), small_env())

@@ -22,10 +22,7 @@ def numbers(tree):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("pods", "ppo") else pytest.mark.exhaustive)
-        for name in algorithms.names()
-    ],
+    [pytest.param(name, marks=() if name == "ppo" else pytest.mark.exhaustive) for name in algorithms.names()],
 )
 def test_each_of_several_keys_trains_as_it_does_alone(name):
     algorithm, keys = make(name), jax.random.split(jax.random.key(3), 3)
@@ -52,6 +49,7 @@ def test_it_goes_on_and_reports():
     assert all(len(value) == 2 for value in reports[0].metrics[0].values())
 
 
+@pytest.mark.slow
 def test_later_phases_are_of_all_seeds():
     algorithm = algorithms.make("pods", envs.make("pendulum_2d", horizon=3), fine_tune_after=1, **TINY["pods"])
     both = several(algorithm, 2)

@@ -58,7 +58,7 @@ def test_every_case_is_one_that_can_be_made():
             assert case.make().horizon == case.horizon
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_devices_are_measured_beside_one_and_find_the_same():
     command = [sys.executable, "-c", ON_TWO_DEVICES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment(num_devices=2))

@@ -26,6 +26,7 @@ def test_fine_steps_of_mjx_converge_to_the_reference(motion):
     assert errors[2] < 0.6 * errors[1] < 0.36 * errors[0]  # Euler's method is of order one
 
 
+@pytest.mark.slow
 def test_fine_steps_of_bdf2_converge_to_the_reference(motion):
     env, _, actions, exact = motion
     fine = envs.make(env.name, horizon=15 * 64, time_step=env.time_step / 64)

@@ -32,6 +32,7 @@ def played(env, actions):
     return states
 
 
+@pytest.mark.slow
 def test_it_is_a_replay_of_the_scaled_actions(env):
     relative = jnp.array([[0.3], [-0.7], [1.5], [-1.0]])  # beyond the limit counts as the limit
     states = played(env, relative)

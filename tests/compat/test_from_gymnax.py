@@ -61,6 +61,7 @@ def residual(state, action):
     return jnp.concatenate([jnp.stack([physics.angle - 0.5, 0.1 * physics.velocity]), 0.01 * action])
 
 
+@pytest.mark.slow
 def test_it_steps_as_the_original():
     original, env = Pendulum(), compat.from_gymnax(Pendulum(), horizon=HORIZON, residual=residual)
     assert (env.name, env.horizon) == ("Swing-v0", HORIZON)
@@ -87,6 +88,7 @@ def test_trajectories_improve(method):
     assert float(better.value) > share * float(better.value_before)  # both are negative
 
 
+@pytest.mark.slow
 def test_without_an_objective_its_own_reward_counts():
     env = compat.from_gymnax(Pendulum(), horizon=HORIZON)
     start, actions = env.reset(jax.random.key(0)), jnp.ones((HORIZON, 1))
@@ -119,6 +121,7 @@ class KeyedWalk:
         return x, {"x": x, "key": key, "count": state["count"] + 1}, -jnp.sum(x**2), False, {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("double", [False, True])
 def test_keys_and_large_numbers_are_carried_untouched(double):
     with jax.enable_x64(double):

@@ -91,6 +91,7 @@ def outcome(program, *arguments, num_devices):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_each_device_has_loops_of_its_own():
     found, total, count, refusal, replicated = outcome(DIVIDE, num_devices=4)
     assert found == [1, 1, 3, 3, 5, 5, 7, 7]
@@ -98,7 +99,7 @@ def test_each_device_has_loops_of_its_own():
     assert refusal == "batch_size = 6: must be a multiple of 4, the number of devices that share rollouts"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_rollouts_and_improvements_of_a_batch_are_shared_once():
     """Also inside of what is divided already."""
     (alone, shared, nested), num_devices, refusal = outcome(BATCHES, num_devices=4)

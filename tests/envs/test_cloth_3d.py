@@ -5,6 +5,7 @@ from pods_jax import envs
 from pods_jax.checks import InputError
 
 
+@pytest.mark.slow
 def test_the_default_sheet_has_a_state_of_162_numbers():
     env = envs.make("cloth_3d")
     assert (env.observation_size, env.action_size, env.parameters.system.num_points) == (162, 6, 26)

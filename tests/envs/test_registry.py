@@ -56,6 +56,7 @@ def test_what_is_made_carries_its_name_and_task(name):
     assert (env.name, env.task) == (name, envs.tasks(name)[-1])
 
 
+@pytest.mark.slow
 def test_actions_have_the_units_of_what_they_drive():
     handles = ("pendulum_2d", "pendulum_3d", "double_pendulum_3d", "payload_2d", "rope_3d", "cloth_3d")
     expected = dict.fromkeys(handles, "m/s") | dict.fromkeys(("cartpole", "quadrotor", "quadrotor_payload"), "N")

@@ -104,6 +104,7 @@ class TestOwnReward:
         assert history[-1]["guard_value"] > history[0]["guard_value"]
         assert all(row["unhealthy_rollouts"] == 0 for row in history)
 
+    @pytest.mark.slow
     def test_must_be_one_number(self):
         with pytest.raises(InputError, match=r"reward returns \(1,\): must return one number"):
             swing().with_reward(lambda state, action: -(action**2))

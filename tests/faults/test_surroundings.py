@@ -24,6 +24,7 @@ def looks(folder):
     return [row["epoch"] for row in metrics_log.read(folder / "metrics.jsonl") if "test/return_mean" in row]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_off_the_grid_of_its_evaluations_comes_back_to_it(tmp_path, undisturbed):
     whole = undisturbed(12, evaluate_every=5)
     for num_epochs in (7, 12):
@@ -63,7 +64,7 @@ def test_two_devices_then_one_then_three_give_the_bits_of_one(tmp_path, undistur
     processes.assert_as_if_undisturbed(folder, undisturbed(processes.NUM_EPOCHS))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_cache_that_is_shared_damaged_or_cannot_be_written_changes_nothing(tmp_path, undisturbed):
     whole, cache = undisturbed(2), tmp_path / "cache"
     told = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -99,6 +100,7 @@ def test_programs_are_kept_apart_for_processors_that_differ(tmp_path):
     assert program_cache.processor(tmp_path / "none") == program_cache.processor(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch, undisturbed):
     whole, real = undisturbed(6), (time.time, time.time_ns)
     calls = []
@@ -187,7 +189,7 @@ def test_a_folder_that_is_not_ascii_works_or_is_refused_at_once(tmp_path):
     assert (tmp_path / "läuft" / "evaluation.json").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_notebook_that_is_interrupted_while_it_trains_goes_on(tmp_path):
     manager = pytest.importorskip("jupyter_client").manager.KernelManager()
     pytest.importorskip("ipykernel")

@@ -34,6 +34,7 @@ def found(env, records, begin):
     return pods_jax.identify(env, records[0][:3], begin, held_out=records[0][3:])
 
 
+@pytest.mark.slow
 def test_the_truth_is_found_within_what_the_intervals_say(env, found):
     true = np.asarray(list(envs.values(env, NAMES).values()))
     assert found.names == ("mass[0]", "inertia[0]", "damping[0]", "damping[1]")

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import pods_jax
 from pods_jax import envs
@@ -30,6 +31,7 @@ def test_actions_are_the_means_of_what_was_held():
     np.testing.assert_allclose(found[:, 0], [1.0, 2.0, 3.0, -1.0])
 
 
+@pytest.mark.slow
 def test_a_recording_without_noise_is_predicted_exactly():
     env = envs.make("rope_3d", horizon=12)
     recorded, _ = recordings(env, jax.random.key(0), count=2, noise=0.0)
@@ -53,6 +55,7 @@ def test_windows_begin_where_the_recording_was_and_know_what_was_measured():
     assert every.count == 16
 
 
+@pytest.mark.slow
 def test_prediction_errors_from_every_start_are_those_of_replays():
     env = envs.make("acrobot", substeps=1, horizon=10)
     recorded, _ = recordings(env, jax.random.key(3), count=1, noise=0.02)

@@ -18,6 +18,7 @@ METHODS = [pytest.param(name, marks=TIERS.get(name, [])) for name in DIRECTIONS]
 """The exact Hessian compiles for longest, and is tested in tests/trajopt."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_improved_actions_are_better_within_the_limits_and_what_they_say(env, state, actions, method):
     better = improve(env, state, actions, method=method)

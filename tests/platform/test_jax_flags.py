@@ -28,7 +28,9 @@ print("done")
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("setting", ["JAX_NUMPY_DTYPE_PROMOTION=strict", "JAX_DISABLE_JIT=1"])
+@pytest.mark.parametrize(
+    "setting", ["JAX_NUMPY_DTYPE_PROMOTION=strict", pytest.param("JAX_DISABLE_JIT=1", marks=pytest.mark.exhaustive)]
+)
 def test_a_rollout_an_improvement_and_an_epoch_run(setting):
     name, value = setting.split("=")
     done = subprocess.run(

@@ -51,6 +51,7 @@ def test_environments_without_history_have_the_network_that_they_had():
     assert make_encoder("mlp", envs.make("pendulum_2d")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "cnn", "gru"])
 def test_actions_are_within_the_limits_and_batches_are_one_by_one(pictures, network):
     algorithm = algorithms.make("pods", pictures, network=network, hidden_sizes=(8,), batch_size=4)

@@ -11,6 +11,7 @@ from pods_jax.reproduction import measurements
 from tests.algorithms.linear import A, B, make_linear
 
 
+@pytest.mark.slow
 def test_the_hessian_of_a_linear_quadratic_problem_is_definite_and_that_of_a_concave_cost_is_not():
     env = make_linear()
     state, actions = jnp.array([0.3, -0.2]), jnp.zeros((env.horizon, 1))

@@ -8,6 +8,7 @@ from pods_jax.reproduction import scales, tuning
 from pods_jax.runs.configuration import check, merged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(scales.SCALES))
 def test_every_training_of_every_scale_is_a_valid_configuration(name):
     scale = scales.get(name)

@@ -150,6 +150,7 @@ def test_a_target_leaves_data_figure_and_claims_and_all_of_them_a_page(toys, tmp
     assert "table_1: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_settings_are_tried_once_and_listed(toys, tmp_path):
     tried = ["BPTT (as it is)", "BPTT (optimizer.learning_rate 0.001)"]
     toys.reproduce(["table_tuning"], "quick", tmp_path, tried)
@@ -170,6 +171,7 @@ def test_a_gap_that_is_not_known_is_kept_as_such(toys, tmp_path):
     assert "| - |" in (tmp_path / "quick" / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_default_that_has_changed_is_another_setting(toys, tmp_path, install_toy):
     toys.reproduce(["figure_3"], "quick", tmp_path, ["BPTT"])
     shutil.rmtree(tmp_path / "quick" / "trainings")

@@ -117,6 +117,7 @@ class TestToy:
         assert run(make_config(num_epochs=4), tmp_path) == NUMBERS
         assert (contents(tmp_path / "checkpoints"), (tmp_path / "metrics.jsonl").read_bytes()) == before
 
+    @pytest.mark.slow
     def test_a_larger_number_of_epochs_continues_exactly(self, tmp_path, capsys):
         run(make_config(), tmp_path / "whole")
         run(make_config(num_epochs=2), tmp_path / "parts")
@@ -124,6 +125,7 @@ class TestToy:
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
         assert "continuing after epoch 2" in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_an_interrupted_run_loses_nothing(self, tmp_path):
         run(make_config(), tmp_path / "whole")
         calls = iter(range(10))

@@ -133,6 +133,7 @@ class TestValue:
         with pytest.raises(InputError, match="must be of type Environment"):
             experiment.run(config_for(), tmp_path / "other", env="pendulum_2d")
 
+    @pytest.mark.slow
     def test_its_optima_are_not_taken_for_those_of_another(self, pendulum, monkeypatch, install_toy, tmp_path):
         install_toy()
         monkeypatch.setattr(optimum_cache, "path_of", lambda *known: pytest.fail("they would be kept"))

@@ -68,6 +68,7 @@ def test_a_chunk_ends_where_the_phase_does_and_the_log_has_both_compilations(tmp
     )
 
 
+@pytest.mark.slow
 def test_a_dry_run_times_the_phases_that_are_ahead(tmp_path, capsys):
     def foreseen(num_epochs):
         numbers = dry_run(make_config(num_epochs), tmp_path)

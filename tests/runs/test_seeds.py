@@ -54,6 +54,7 @@ class TestToy:
     def run(self, folder, num_seeds=3, evaluator=toy.EVALUATOR, **changes):
         return seeds.run(config_for(**changes), folder, num_seeds, evaluator=evaluator)
 
+    @pytest.mark.slow
     def test_each_is_its_own_run(self, tmp_path, capsys):
         assert self.run(tmp_path / "all", seed=5) == [toy.NUMBERS] * 3
         assert "seed_6     epoch    4   return -2   gap 25.00 %" in capsys.readouterr().out
@@ -103,6 +104,7 @@ class TestToy:
             folders = (tmp_path / name / f"seed_{number}" for name in ("parts", "whole"))
             assert_same(*folders, config_for(seed=number), rtol=0)
 
+    @pytest.mark.slow
     def test_one_that_fails_stays_where_it_was_sound_and_the_others_go_on(self, tmp_path):
         third = check(config_for()).algorithm
         third = [third.policy(third.update(third.update(third.init(jax.random.key(1)))[0])[0])(None)]
@@ -149,7 +151,7 @@ class TestToy:
         assert f"it holds those of 3 seeds, such as {tmp_path / 'all' / 'seed_0'}" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_tiny_pods_of_three_seeds_is_three_of_one_to_rounding(tmp_path):
     flags = ["--config=pods", "--config.num_epochs=2", "--config.evaluate_every=1", "--config.num_test_rollouts=3"]
     flags += ["--config.env.horizon=5", "--config.algorithm.batch_size=8", "--config.algorithm.guard.size=4"]

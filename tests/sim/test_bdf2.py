@@ -253,6 +253,7 @@ class TestSolverHealth:
         assert errors.dtype == dtype
         assert np.max(errors) <= 1
 
+    @pytest.mark.slow
     def test_what_is_not_a_solution_is_seen(self, dtype):
         system = jax.tree.map(lambda leaf: leaf.astype(dtype), make_chain(1, 1 / 30, 5e3))
         state = jax.tree.map(lambda leaf: leaf.astype(dtype), start_of(system, [[0.3, -0.4]], [[1.0, 2.0]]))

@@ -56,6 +56,7 @@ def test_steps_are_solved_and_wrong_ones_are_told_from_them(case, dtype):
         assert np.min(wrong) > 1
 
 
+@pytest.mark.slow
 def test_at_rest_without_any_force_the_error_is_zero():
     system = make(jnp.float32, gravity=0.0)
     free = dataclasses.replace(system, springs=dataclasses.replace(system.springs, stiffness=jnp.zeros(1)))

@@ -218,6 +218,7 @@ def test_forward_and_reverse_derivatives_of_the_cost_agree(swing):
     np.testing.assert_allclose(forward, reverse, rtol=1e-10, atol=1e-10 * np.max(np.abs(reverse)))
 
 
+@pytest.mark.slow
 def test_dense_and_riccati_steps_agree_without_active_limits(swing):
     problem = swing.problem(FAR)
     dense, riccati = find("gauss_newton", problem), find("riccati", problem)

@@ -32,6 +32,7 @@ def closed_loop_cost(model, gains, residuals, shifts):
     return cost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reacts", [False, True])
 def test_gradient_and_hessian_are_those_of_what_a_reacting_policy_costs(linear, reacts):
     model, gains, residuals, shifts = linear

@@ -41,6 +41,7 @@ def final_heights(env, state):
     return np.asarray(jax.vmap(env.measure)(jax.tree.map(lambda leaf: leaf[:, -1], state))["height"])
 
 
+@pytest.mark.slow
 def test_from_the_guess_of_being_at_the_goal_every_start_is_balanced(env, from_goal):
     best, converged = from_goal
     assert np.all(converged)

@@ -44,6 +44,7 @@ def central_differences(function, point, step=1e-5):
     return np.stack([(function(point + axis) - function(point - axis)) / (2 * step) for axis in axes], axis=1)
 
 
+@pytest.mark.slow
 def test_blocks_are_the_derivatives_of_one_step(swing):
     for step, start in ((0, swing.state), (3, swing.states[2])):
         action = swing.actions[step]

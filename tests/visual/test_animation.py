@@ -50,6 +50,7 @@ def test_slack_cables_are_told_from_taut_ones():
     np.testing.assert_array_equal(env.draw(lifted).slack, springs.cable)
 
 
+@pytest.mark.slow
 def test_no_frame_nan_frames_and_states_of_another_environment_are_refused():
     env = envs.make("pendulum_2d", horizon=4)
     states = states_of(env)

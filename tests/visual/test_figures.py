@@ -45,6 +45,7 @@ def test_a_figure_is_saved_even_if_nothing_is_finite(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_matplotlib_is_imported_by_those_who_draw_and_pyplot_by_nobody():
     program = """
 import sys

@@ -56,6 +56,7 @@ def test_a_step_is_one_of_adam_along_the_clipped_gradient():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8), tuned.params, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", pytest.param("payload_2d", marks=pytest.mark.exhaustive)])
 def test_the_gradient_is_that_of_reverse_mode_through_whole_rollouts(name):
     env = make_linear() if name == "linear" else envs.make(name, "stop", horizon=8)
@@ -68,6 +69,7 @@ def test_the_gradient_is_that_of_reverse_mode_through_whole_rollouts(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8 * largest), found, expected)
 
 
+@pytest.mark.slow
 def test_a_simulator_without_reverse_mode_can_be_fine_tuned():
     """A loop of unknown length, as solvers of contacts have."""
 
@@ -134,6 +136,7 @@ def epochs():
     return algorithm, updates, states, rows
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_a_phase_of_its_own(epochs):
     algorithm, _, states, _ = epochs
     assert [(phase.name, phase.first_epoch) for phase in algorithm.phases] == [("training", 0), ("fine-tuning", 2)]

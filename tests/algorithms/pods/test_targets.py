@@ -21,6 +21,7 @@ def episode():
     return env, state, visited, improve(env, state, visited.action, method="riccati")
 
 
+@pytest.mark.slow
 def test_improved_states_are_those_of_the_improved_rollout(episode):
     env, state, visited, better = episode
     samples = regression_targets(env, state, visited, better.feedback, "improved", 0.5)

@@ -45,6 +45,7 @@ def found(env, states, begun):
     return jax.jit(lambda begun: teacher.search(env, states, begun, 12)[0])(begun)
 
 
+@pytest.mark.slow
 def test_every_other_one_begins_at_the_goal_with_the_action_zero(begun):
     at_goal = np.arange(COUNT) % 2 == 0
     np.testing.assert_array_equal(begun.is_whole, ~at_goal)
@@ -54,6 +55,7 @@ def test_every_other_one_begins_at_the_goal_with_the_action_zero(begun):
     np.testing.assert_array_equal(begun.value == -np.inf, at_goal)
 
 
+@pytest.mark.slow
 def test_without_a_goal_all_begin_with_random_actions(states):
     begun = teacher.begin(make_unstable(HORIZON, goal=None), states, jax.random.key(2))
     assert np.all(begun.is_whole)
@@ -120,6 +122,7 @@ def test_it_is_needed_where_the_goal_is_unstable(make, needed):
     assert teacher.is_needed(make()) == needed
 
 
+@pytest.mark.slow
 def test_the_phases_follow_each_other():
     algorithm = algorithms.make("pods", make_unstable(HORIZON), fine_tune_after=20, **SMALL)
     assert [(phase.name, phase.first_epoch) for phase in algorithm.phases] == [
@@ -135,7 +138,7 @@ def test_the_phases_follow_each_other():
     assert never.init(jax.random.key(0)).teacher == ()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_it_is_why_an_unstable_system_is_balanced(env):
     """With a teacher all stay up; without, after as many epochs, most have fallen."""
     starts = sample_states(env, jax.random.key(9), 50)
@@ -164,14 +167,14 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
         algorithms.make("pods", make_unstable(HORIZON), **SMALL | settings)
 
 
+@pytest.mark.slow
 def test_without_a_guard_there_is_none_unless_asked_for():
     algorithm = algorithms.make("pods", make_unstable(HORIZON), **SMALL | {"guard": {"size": 0}})
     assert [phase.name for phase in algorithm.phases] == ["training"]
 
 
-@pytest.mark.parametrize(
-    "stopped", [pytest.param(1, marks=pytest.mark.exhaustive), pytest.param(4, marks=pytest.mark.slow)]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("stopped", [1, 4])
 def test_a_run_goes_on_inside_a_phase_of_the_teacher(tmp_path, stopped):
     """Stopped while it searches, or while it imitates; what it has learned is the same to the last digit."""
     small = tiny.settings("pods") | {"teacher": {"search_epochs": 2, "imitation_epochs": 3, "gradient_steps": 4}}

@@ -13,6 +13,7 @@ from pods_jax.checks import InputError
 from pods_jax.runs import configuration
 
 
+@pytest.mark.slow
 def test_sensors_by_name_are_those_of_python():
     named = envs.make(
         "pendulum_2d",

@@ -14,6 +14,7 @@ def picture(env, state, **how):
     return camera, np.asarray(camera.read(env, state))
 
 
+@pytest.mark.slow
 def test_points_are_bright_where_they_are():
     env = envs.make("pendulum_2d")
     state = env.reset(jax.random.key(0))
@@ -45,6 +46,7 @@ def test_a_side_view_does_not_see_what_moves_towards_it():
     assert np.max(np.abs(picture(env, moved, **side)[1] - picture(env, state, **side)[1])) > 0.1
 
 
+@pytest.mark.slow
 def test_pictures_have_derivatives():
     with jax.enable_x64(True):
         env = envs.make("pendulum_2d")

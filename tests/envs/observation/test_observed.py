@@ -28,6 +28,7 @@ def actions_of(env, seed=3):
     return 0.5 * env.action_limit[None] * jax.random.normal(jax.random.key(seed), (env.horizon, env.action_size))
 
 
+@pytest.mark.slow
 def test_an_observation_is_the_history_of_readings_and_the_last_actions_newest_first(base):
     env = envs.observed(base, {"p": sensors.positions(), "v": sensors.velocities()}, history=3, delay=2)
     start, actions = env.reset(jax.random.key(0)), actions_of(env)
@@ -54,6 +55,7 @@ def test_before_an_episode_without_warm_up_the_past_is_the_initial_state(base):
     np.testing.assert_array_equal(seen, jnp.broadcast_to(seen[0], seen.shape))
 
 
+@pytest.mark.slow
 def test_a_warm_up_makes_a_past_that_happened_and_hides_how_long_ago_it_began(base):
     env = envs.observed(base, {"p": sensors.positions(), "v": sensors.velocities()}, history=2, warm_up=20)
     states = sample_states(env, jax.random.key(1), 30)
@@ -245,6 +247,7 @@ def test_what_would_be_lost_is_refused(base):
         envs.split(env, jnp.zeros(3))
 
 
+@pytest.mark.slow
 def test_a_rollout_of_an_observed_environment_is_compiled_once(base):
     """Two environments that observe alike are one to `jit`."""
     first, second = (envs.observed(base, {"p": sensors.positions()}, history=2) for _ in range(2))

@@ -19,6 +19,7 @@ def base():
     return envs.make("pendulum_2d", task="stop_at_origin", horizon=8)
 
 
+@pytest.mark.slow
 def test_factors_are_even_in_their_ranges_and_others_in_each_episode(base):
     env = envs.randomized(base, {"mass": SHARE, "gravity": (0.5, 1.0)})
     factors = sample_states(env, jax.random.key(0), 2000).factors
@@ -27,6 +28,7 @@ def test_factors_are_even_in_their_ranges_and_others_in_each_episode(base):
     assert np.all((np.asarray(factors) >= [[0.7, 0.5]]) & (np.asarray(factors) <= [[1.3, 1.0]]))
 
 
+@pytest.mark.slow
 def test_an_episode_is_that_of_an_environment_made_with_its_parameters(base):
     env = envs.randomized(base, {"mass": SHARE, "link_length": SHARE, "stiffness": SHARE})
     start = env.reset(jax.random.key(3))
@@ -64,6 +66,7 @@ def test_what_hangs_differently_is_at_rest_at_the_start(name):
     assert jnp.max(jax.vmap(largest_force)(sample_states(env, jax.random.key(0), 30))) < 0.01
 
 
+@pytest.mark.slow
 def test_the_derivative_of_a_step_takes_parameters_as_constants():
     with jax.enable_x64(True):
         base = envs.make("pendulum_2d", horizon=8)
@@ -102,6 +105,7 @@ def decay(rate):
     )
 
 
+@pytest.mark.slow
 def test_arguments_of_a_function_that_builds_an_environment_are_drawn():
     env = envs.randomized(decay, {"rate": (0.5, 0.9)})
     state = env.reset(jax.random.key(0))
