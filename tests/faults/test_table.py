@@ -634,6 +634,47 @@ FAULTS = (
         "an equilibrium of former parameters",
         tested_by=("test_a_network_of_other_parameters_hangs_where_nothing_pulls_on_it",),
     ),
+    Fault(
+        209,
+        "springs damped far beyond critical",
+        tested_by=(
+            "test_springs_damped_far_beyond_critical_are_solved",
+            "test_no_random_step_is_unsolved_and_no_wrong_one_passes",
+        ),
+    ),
+    Fault(
+        210,
+        "steps solved to rounding that count as unsolved",
+        tested_by=(
+            "test_steps_are_solved_and_wrong_ones_are_told_from_them",
+            "test_at_rest_without_any_force_the_error_is_zero",
+        ),
+    ),
+    Fault(
+        211,
+        "a point thrown straight through its handle",
+        tested_by=("test_a_point_thrown_straight_through_its_handle_is_solved",),
+    ),
+    Fault(
+        212,
+        "masses of very different size",
+        tested_by=("test_masses_of_very_different_size_are_solved",),
+    ),
+    Fault(
+        213,
+        "damping and the sag over long rollouts",
+        tested_by=("test_a_damped_load_sags_by_weight_over_stiffness_in_the_end",),
+    ),
+    Fault(
+        214,
+        "an energy judged without its sign",
+        tested_by=("test_an_energy_of_the_wrong_sign_is_found_whichever_way_it_goes",),
+    ),
+    Fault(
+        215,
+        "derivatives of a step nested four times",
+        tested_by=("test_four_nested_derivatives_are_those_of_an_unrolled_iteration",),
+    ),
     # And what is in no list, but in the promises.
     Fault(0, "an empty config.json", RUN, "config.json cannot be read", 3, "empty_config"),
     Fault(

@@ -335,3 +335,27 @@ def test_first_and_second_derivatives_of_a_step_are_those_of_differences():
     check_grads(jax.jit(flat_step), (point,), order=2, modes=("fwd",), atol=1e-5, rtol=1e-5, eps=1e-6)
     check_grads(jax.jit(flat_step), (point,), order=1, modes=("rev",), atol=1e-6, rtol=1e-6, eps=1e-6)
     check_grads(jax.jit(gradient), (point,), order=1, modes=("fwd",), atol=1e-6, rtol=1e-6, eps=1e-6)
+
+
+NESTINGS = ((jax.jacfwd,) * 4, (jax.jacrev,) * 4, (jax.jacfwd, jax.jacrev, jax.jacfwd, jax.jacrev))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("modes", NESTINGS)
+def test_four_nested_derivatives_are_those_of_an_unrolled_iteration(modes):
+    flat_step, point, unravel = step_of_a_pendulum(1)
+    direction, weight = np.random.default_rng(1).normal(size=(2, point.size))
+
+    def fourth(step):
+        def along(shift):
+            end = step(point + shift * direction)
+            return jnp.sum(weight[: end.size] * end)
+
+        for mode in modes:
+            along = mode(along)
+        return jax.jit(along)(0.0)
+
+    expected = fourth(lambda vector: unrolled_step(*unravel(vector)))
+    assert abs(expected) > 1e-3
+    np.testing.assert_allclose(fourth(flat_step), expected, rtol=1e-7)
