@@ -10,9 +10,6 @@ import numpy as np
 from pods_jax import checks
 from pods_jax.sim.system import STANDARD_GRAVITY, Handle, Plane, Planes, Spring, Springs, System
 
-STRONG = 0.3
-"""Damping that takes this share of a speed within a time step is strong, see `with_solver`."""
-
 
 def make_system(
     *,
@@ -62,13 +59,13 @@ def make_system(
 def with_solver(system: System) -> System:
     """The System with the way to solve its steps that its numbers need, after some of them were replaced.
 
-    Springs are strongly damped if the largest damping c could take a share STRONG of the speed of the lightest mass m
-    within a time step h, c h > STRONG m. Where one of the three is traced, it stays what it was.
+    Springs are strongly damped if the largest damping c could stop the lightest mass m within a time step h, c h > m.
+    Where one of the three is traced, that stays what it was.
     """
     damping, mass = system.springs.damping, system.mass
     if any(map(checks.is_traced, (damping, mass, system.time_step))):
         return system
-    strongly_damped = bool(np.max(damping, initial=0.0) * system.time_step > STRONG * np.min(mass))
+    strongly_damped = bool(np.max(damping, initial=0.0) * system.time_step > np.min(mass))
     return dataclasses.replace(system, springs=dataclasses.replace(system.springs, strongly_damped=strongly_damped))
 
 

@@ -639,7 +639,7 @@ FAULTS = (
         "springs damped far beyond critical",
         tested_by=(
             "test_springs_damped_far_beyond_critical_are_solved",
-            "test_no_random_step_is_unsolved_and_no_wrong_one_passes",
+            "test_hardly_a_random_step_is_unsolved_and_no_wrong_one_passes",
         ),
     ),
     Fault(
