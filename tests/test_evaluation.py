@@ -190,6 +190,7 @@ def test_optimize_stops_at_the_given_number_of_steps(optimized):
     assert float(one.value_before) < float(one.value) < float(best.value)
 
 
+@pytest.mark.slow
 def test_optima_in_batches_are_those_found_one_by_one(env, heldout):
     zero = jnp.zeros((HORIZON, 1))
     for index in range(NUM_ROLLOUTS):
@@ -245,6 +246,7 @@ def test_former_names_and_other_sets_are_refused(env, heldout):
             measure(env, policy(0.0), heldout=heldout.states)
 
 
+@pytest.mark.slow
 def test_numpy_integers_are_integers(env):
     counted = evaluate(env, policy(0.0), num_rollouts=np.int64(4), seed=np.int64(0))
     assert counted == evaluate(env, policy(0.0), num_rollouts=4, seed=0)

@@ -167,6 +167,7 @@ def test_what_looks_at_a_run_reads_no_configuration_file(name):
     assert not any("ml_collections" in module or "configs" in module for module in imported)
 
 
+@pytest.mark.slow
 def test_importing_the_package_changes_nothing():
     # In a process of its own: here, other tests have used devices and may have changed settings.
     program = """

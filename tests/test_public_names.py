@@ -47,6 +47,7 @@ def test_one_import_gives_all_public_names():
     assert pods_jax.viewer is pods_jax.visual.viewer
 
 
+@pytest.mark.slow
 def test_parts_are_attributes_before_anybody_imported_them():
     names = (*PARTS, *ELSEWHERE)
     program = f"import pods_jax\nfor name in {names}: print(getattr(pods_jax, name).__name__)"
@@ -54,6 +55,7 @@ def test_parts_are_attributes_before_anybody_imported_them():
     assert in_own_process(program).split() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["", "pods_jax.compat, pods_jax.export, pods_jax.viewer"])
 def test_it_loads_no_library_that_only_some_need(then):
     program = f"import sys, pods_jax\n{then}\nprint([name for name in {HEAVY} if name in sys.modules])"

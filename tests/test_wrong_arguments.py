@@ -305,7 +305,7 @@ def of_sim(system, state, action):
         "step": (sim.step, pair),
         "step_error": (sim.step_error, {**pair, "next_state": state}),
         "linearize": (sim.linearize, {**pair, "next_state": state}),
-        "with_solver": (sim.with_solver, {"system": system}),
+        "derived": (sim.derived, {"system": system}),
     }
 
 

@@ -258,7 +258,7 @@ def completed(payload: Payload, state: sim.State) -> sim.State:
 
 def derived(payload: Payload) -> Payload:
     """The parameters with the equilibrium that belongs to the system, after parts of the system were replaced."""
-    system = sim.with_solver(payload.system)
+    system = sim.derived(payload.system)
     guess = _stretched(system, payload.start_handle, payload.start_position)
     hanging = sim.equilibrium(system, payload.start_handle, guess)
     target = hanging if payload.rests_at_start else payload.rest_position

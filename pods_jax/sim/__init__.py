@@ -15,8 +15,7 @@ force = checked(forces.force)
 kinetic_energy, potential_energy = checked(forces.kinetic_energy), checked(forces.potential_energy)
 handle_position, handle_velocity = checked(system.handle_position), checked(system.handle_velocity)
 initial_state, step, step_error = checked(bdf2.initial_state), checked(bdf2.step), checked(bdf2.step_error)
-linearize = checked(step_derivative.linearize)
-with_solver = checked(build.with_solver)
+derived, linearize = checked(build.derived), checked(step_derivative.linearize)
 
 __all__ = [
     "STANDARD_GRAVITY",
@@ -28,6 +27,7 @@ __all__ = [
     "System",
     "check_connected",
     "clique",
+    "derived",
     "equilibrium",
     "force",
     "grid",
@@ -42,5 +42,4 @@ __all__ = [
     "potential_energy",
     "step",
     "step_error",
-    "with_solver",
 ]

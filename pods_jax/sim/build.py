@@ -53,11 +53,11 @@ def make_system(
         handle_axes=_handle_axes(handles, dimension),
         time_step=checks.number("time_step", time_step, above=0.0),
     )
-    return with_solver(system)
+    return derived(system)
 
 
-def with_solver(system: System) -> System:
-    """The System with the way to solve its steps that its numbers need, after some of them were replaced.
+def derived(system: System) -> System:
+    """The System with what follows from its numbers, after some of them were replaced: how its steps are solved.
 
     Springs are strongly damped if the largest damping c could stop the lightest mass m within a time step h, c h > m.
     Where one of the three is traced, that stays what it was.
@@ -104,7 +104,7 @@ def _stack_springs(springs: Sequence[Spring]) -> Springs:
     return Springs(
         ends=tuple((int(spring.first), int(spring.second)) for spring in springs),
         cable=tuple(bool(spring.cable) for spring in springs),
-        # Unless `with_solver` knows better.
+        # Damping that may be strong is taken for strong, which `derived` leaves where numbers are traced.
         strongly_damped=any(checks.is_traced(spring.damping) or spring.damping > 0 for spring in springs),
         stiffness=column("stiffness"),
         rest_length=column("rest_length"),

@@ -86,7 +86,7 @@ class Springs:
     """All springs of a network; the topology is static so that solvers can exploit it while tracing.
 
     strongly_damped: so much that Newton's method has to know how damping forces turn with the springs, which takes
-    longer. It only decides how a step is solved. See `build.with_solver`.
+    longer. It only decides how a step is solved. See `build.derived`.
     """
 
     ends: tuple[tuple[int, int], ...] = struct.field(pytree_node=False)

@@ -89,6 +89,7 @@ def test_a_wider_bound_never_costs_more_than_the_policy(near):
     assert np.all(controllers.cost <= policy)
 
 
+@pytest.mark.slow
 def test_without_a_bound_it_reaches_the_optimum_of_the_linear_quadratic_problem():
     env = make_linear()
     start = jnp.array([0.7, -0.4])

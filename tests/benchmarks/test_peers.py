@@ -44,6 +44,7 @@ def test_the_fewest_substeps_are_found(motion):
     assert 0 < matched.their_error <= matched.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["payload_2d", "cloth_3d"])
 def test_what_mjx_has_no_springs_for_is_refused(name):
     with pytest.raises(InputError, match="planes or cables"):

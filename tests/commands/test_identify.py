@@ -79,6 +79,7 @@ def test_a_file_that_is_missing_is_an_input_error_of_its_own(run):
     assert "nothing.csv" in written.err
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(run, files):
     before = sorted(path.name for path in files.iterdir())
     status, written = run("--env=acrobot", f"--recordings={files}/swing-0.csv", "--parameters=mass", f"--out={files}")

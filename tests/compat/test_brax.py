@@ -50,6 +50,7 @@ def test_only_the_last_reward_counts_where_the_environment_says_so(env):
     assert rewards[-1] < 0
 
 
+@pytest.mark.slow
 def test_the_time_limit_is_a_truncation_and_a_reset_starts_the_count_anew(env):
     from brax.envs.wrappers import training
 

@@ -97,6 +97,7 @@ class Noisy:
         return State(physics, physics.q, -jnp.sum(physics.q**2), jnp.zeros(()), info=info)
 
 
+@pytest.mark.slow
 def test_what_brax_carries_beside_its_physics_is_carried():
     pytest.importorskip("brax")
     env, original = compat.from_brax(Noisy(), horizon=3), Noisy()

@@ -47,6 +47,7 @@ def test_a_script_adds_it_before_jax_looks_for_devices(monkeypatch, nvidia):
     assert seen == [gpu.LOOPS]
 
 
+@pytest.mark.slow
 def test_xla_knows_the_flag():
     code = "import jax; jax.jit(lambda x: x + 1)(1.0)"
     environment = os.environ | {"XLA_FLAGS": gpu.LOOPS, "JAX_PLATFORMS": "cpu"}

@@ -32,6 +32,7 @@ def test_a_device_with_a_limit_has_what_is_left_of_it():
     assert memory.available(device) == 15 * GIGABYTE
 
 
+@pytest.mark.slow
 def test_a_training_that_cannot_fit_is_refused_with_the_setting_to_change(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 1000)
     algorithm = algorithms.make("bptt", make_linear(), batch_size=2, minibatch_size=1, hidden_sizes=(4,))

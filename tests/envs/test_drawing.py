@@ -76,6 +76,7 @@ def unpacked(data, text):
     return np.frombuffer(base64.b64decode(text), "<i2").reshape(6, -1, 2) * data["scale"] + data["centre"]
 
 
+@pytest.mark.slow
 def test_it_is_animated(env, trajectory):
     assert env.space_dimension == 2
     moving = animation.animate(env, trajectory.state)

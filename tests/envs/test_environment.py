@@ -179,6 +179,7 @@ class TestEveryReset:
 
 
 class TestEveryTask:
+    @pytest.mark.slow
     def test_has_the_sizes_of_its_system(self, env, trajectories):
         assert (env.observation_size, env.action_size) == SIZES[env.name]
         shape = (NUM_ROLLOUTS, NUM_STEPS)

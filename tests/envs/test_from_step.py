@@ -53,6 +53,7 @@ def least_cost(start):
 
 
 class TestDoubleIntegrator:
+    @pytest.mark.slow
     def test_one_improvement_reaches_the_optimum_of_the_textbook(self):
         env = double_integrator()
         start = env.reset(jax.random.key(3))
@@ -83,11 +84,13 @@ class TestDoubleIntegrator:
         with pytest.raises(InputError, match="a reward and no residual"):
             other.residual(start, actions[0])
 
+    @pytest.mark.slow
     def test_what_is_measured_is_reported(self):
         env = double_integrator(measure=lambda state: {"distance": jnp.abs(state["position"])})
         policy, heldout = (lambda observation: jnp.zeros(1)), make_heldout_set(env, 4, search=False)
         assert evaluate(env, policy, heldout=heldout)["terminal_distance"] > 0
 
+    @pytest.mark.slow
     def test_it_says_what_its_numbers_mean(self):
         plain = double_integrator()
         assert plain.action_unit == ""

@@ -35,6 +35,7 @@ def test_numbers_of_spring_networks_are_replaced_together_or_alone(name, expecte
     np.testing.assert_allclose(env.parameters.system.springs.stiffness, [2e3] * 5)
 
 
+@pytest.mark.slow
 def test_values_may_be_traced(acrobot):
     state = acrobot.reset(jax.random.key(0))
 

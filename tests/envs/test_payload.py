@@ -33,6 +33,7 @@ class TestEquation15:
         first = env.step(start, actions[0])
         return np.asarray(trajectory.reward), [first, env.step(first, actions[1])]
 
+    @pytest.mark.slow
     def test_stop_at_origin_has_all_four_terms(self):
         rewards, states = self.play("stop_at_origin")
         hanging = np.asarray([0.0, -(0.5 + 9.81 / 5e3)])

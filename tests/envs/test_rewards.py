@@ -32,6 +32,7 @@ def start_and_actions(env):
 
 
 class TestTerminalOnly:
+    @pytest.mark.slow
     def test_only_the_last_reward_counts(self):
         env = swing()
         state, actions = start_and_actions(env)

@@ -6,6 +6,7 @@ from pods_jax import envs
 from pods_jax.checks import InputError
 
 
+@pytest.mark.slow
 def test_it_hangs_straight_and_each_link_carries_what_is_below():
     env = envs.make("rope_3d", num_points=3, stiffness=100.0)
     below = np.array([3, 2, 1]) * 0.2 * 9.81

@@ -112,6 +112,7 @@ def test_what_cannot_be_used_is_refused_with_the_cure(changes, message):
         point(**changes)
 
 
+@pytest.mark.slow
 def test_what_a_few_states_meet_is_left_to_the_numbers():
     """A reward that is not a number in a tenth of all states, a kink that no try hits."""
     assert point(residual=lambda x, action: jnp.where(x > 1.3, jnp.nan, x) * jnp.ones(1) + 0 * action).horizon == 5

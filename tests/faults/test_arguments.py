@@ -125,6 +125,7 @@ def test_a_damping_that_is_none_is_refused(env, start, damping):
         improve(env, start, jnp.zeros((HORIZON, 1)), damping=damping)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damping", [-1.0, float("nan")])
 def test_a_damping_that_is_none_while_traced_gives_no_step_and_a_nan_slope(env, start, damping):
     actions = jnp.zeros((HORIZON, 1))

@@ -48,14 +48,14 @@ def delete(path, draw):
     path.unlink()
 
 
-def outcome(saved, tmp_path, damage, draw):
+def outcome(saved, tmp_path, damage, draw, largest_only=False):
     """What restoring gives after one damage: "refused" or "harmless"; fails on a wrong state."""
     folder, expected = saved
     copy = tmp_path / "checkpoints"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy)
     files = sorted(path for path in copy.rglob("*") if path.is_file() and path.stat().st_size)
-    chosen = draw.choice(files)
+    chosen = max(files, key=lambda path: path.stat().st_size) if largest_only else draw.choice(files)
     damage(chosen, draw)
     try:
         found = checkpoints.restore(copy, make_state(0))
@@ -69,7 +69,6 @@ def outcomes(saved, tmp_path, num_flips, num_others):
     draw = random.Random(num_flips)
     damages = [flip] * num_flips + [truncate, delete] * (num_others // 2)
     found = [outcome(saved, tmp_path, damage, draw) for damage in damages]
-    assert {"refused", "harmless"} == {*found}
     return found.count("refused"), found.count("harmless")
 
 
@@ -77,8 +76,16 @@ def test_damage_is_refused_or_harmless(saved, tmp_path):
     outcomes(saved, tmp_path, num_flips=10, num_others=6)
 
 
+@pytest.mark.parametrize("damage", [truncate, delete])
+def test_numbers_that_are_cut_or_gone_are_refused(saved, tmp_path, damage):
+    """Which small file a drawn damage hits depends on Orbax's random names; the largest file holds the numbers."""
+    assert outcome(saved, tmp_path, damage, random.Random(0), largest_only=True) == "refused"
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 def test_sixty_flips_and_thirty_truncations_and_deletions_restore_nothing_wrong(saved, tmp_path):
     refused, harmless = outcomes(saved, tmp_path, num_flips=60, num_others=30)
+    assert refused > 0
+    assert harmless > 0
     print(f"{refused} damages refused, {harmless} harmless, 0 restored wrongly")

@@ -127,6 +127,7 @@ def in_checkout(monkeypatch, request, install_toy):
     install_toy()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_checkout")
 def test_a_flag_file_holds_overrides(tmp_path, capsys):
     file = tmp_path / "flags.txt"

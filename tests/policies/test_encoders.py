@@ -33,6 +33,7 @@ def test_pictures_whose_side_is_no_multiple_are_filled_up():
     np.testing.assert_array_equal(jnp.sum(patches(jnp.ones((5, 7, 1)), 4)), 35)
 
 
+@pytest.mark.slow
 def test_a_history_becomes_the_newest_reading_and_rates(pictures):
     encoder = RateEncoder(pictures.observation_layout, pictures.time_step)
     start = pictures.reset(jax.random.key(0))
@@ -63,6 +64,7 @@ def test_actions_are_within_the_limits_and_batches_are_one_by_one(pictures, netw
     np.testing.assert_allclose(batch, single, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_reads_from_the_oldest_to_the_newest(pictures):
     algorithm = algorithms.make("pods", pictures, network="gru", hidden_sizes=(8,), batch_size=4)
     policy = algorithm.policy(algorithm.init(jax.random.key(0)))

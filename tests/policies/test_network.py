@@ -14,6 +14,7 @@ def params():
     return network.init(jax.random.key(0), jnp.zeros(5), LIMIT)
 
 
+@pytest.mark.slow
 def test_actions_stay_within_the_limits_however_large_the_parameters(params):
     huge = jax.tree.map(lambda leaf: 1e4 * leaf, params)
     observation = 100 * jax.random.normal(jax.random.key(1), (50, 5))

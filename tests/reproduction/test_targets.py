@@ -183,6 +183,7 @@ def test_a_default_that_has_changed_is_another_setting(toys, tmp_path, install_t
     assert len(toys.folders) == 2
 
 
+@pytest.mark.slow
 def test_what_is_missing_can_be_skipped(toys, tmp_path, capsys):
     arguments = ["--figure=3", "--missing=skip", f"--workdir={tmp_path}"]
     assert toys.script(*arguments) == 2

@@ -108,6 +108,7 @@ class TestToy:
         with pytest.raises(InputError, match="cannot be measured"):
             experiment.run(make_config(), tmp_path, evaluator=dataclasses.replace(toys.EVALUATOR, prepare=fail))
 
+    @pytest.mark.slow
     def test_a_second_run_only_evaluates(self, tmp_path, capsys):
         run(make_config(), tmp_path)
         before = contents(tmp_path / "checkpoints"), (tmp_path / "metrics.jsonl").read_bytes()
@@ -141,6 +142,7 @@ class TestToy:
         run(make_config(), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
 
+    @pytest.mark.slow
     def test_a_run_killed_between_metrics_and_checkpoint_repeats_those_epochs(self, tmp_path, monkeypatch):
         run(make_config(), tmp_path / "whole")
         with monkeypatch.context() as patch:
@@ -151,6 +153,7 @@ class TestToy:
         run(make_config(), tmp_path / "parts")
         assert_same_run(tmp_path / "whole", tmp_path / "parts", make_config())
 
+    @pytest.mark.slow
     def test_the_precision_of_the_caller_counts(self, tmp_path):
         """The training program is compiled in another thread, where a `with` statement of this one is not known."""
         with jax.enable_x64(not jax.config.jax_enable_x64):
@@ -172,6 +175,7 @@ class TestToy:
         ]
         assert contents(tmp_path) == before
 
+    @pytest.mark.slow
     def test_what_does_not_change_the_training_may_change(self, tmp_path):
         run(make_config(), tmp_path)
         run(make_config(evaluate_every=3, num_test_rollouts=5, num_epochs=9), tmp_path)

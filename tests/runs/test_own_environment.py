@@ -102,6 +102,7 @@ class TestValue:
         experiment.run(config_for(), tmp_path / "run", env=pendulum, evaluator=toy.EVALUATOR)
         return tmp_path / "run"
 
+    @pytest.mark.slow
     def test_it_is_described_and_trained_further(self, pendulum, folder):
         fields = json.loads((folder / "config.json").read_text())
         assert fields["env"] == json.loads(json.dumps(describe(pendulum)))
@@ -141,6 +142,7 @@ class TestValue:
         experiment.run(config, tmp_path / "kept", env=pendulum)
 
 
+@pytest.mark.slow
 def test_a_run_in_ours_needs_no_env(install_toy, tmp_path):
     install_toy()
     experiment.run(config_for(horizon=3), tmp_path / "run", evaluator=toy.EVALUATOR)

@@ -140,6 +140,7 @@ class TestEnergy:
             position, velocity = position + h * new, new
         return position, velocity
 
+    @pytest.mark.slow
     def test_at_least_98_percent_is_kept_where_implicit_euler_keeps_little(self):
         system = make_chain(1, self.TIME_STEP, self.STIFFNESS, rest_length=self.LENGTH)
         start = start_of(system, self.POSITION[None], self.VELOCITY[None])

@@ -47,6 +47,7 @@ def slide(system, position, velocity, steps):
     return state.position[0], state.velocity[0]
 
 
+@pytest.mark.slow
 def test_a_point_rests_where_the_plane_carries_its_weight():
     system = block_on([0, 0, 2.0], friction=0.3)
     position = jnp.asarray([[0.2, 0.1, -rest_depth(MASS * GRAVITY)]])

@@ -44,6 +44,7 @@ def test_without_weight_a_spring_is_as_long_as_at_rest():
     np.testing.assert_allclose(jnp.linalg.norm(found), 0.5, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_an_equilibrium_is_differentiated_by_what_hangs():
     def height(mass, stiffness):
         system = make([sim.Spring(0, 1, stiffness, 0.5)], [mass])

@@ -321,7 +321,7 @@ class TestNewtonMatrix:
     def test_is_the_jacobian_of_a_step_in_any_motion_where_damping_is_strong(self, seed, kind):
         system = ring(kind)
         springs = dataclasses.replace(system.springs, damping=jnp.full(len(ENDS), 100.0))
-        system = sim.with_solver(dataclasses.replace(system, springs=springs))
+        system = sim.derived(dataclasses.replace(system, springs=springs))
         assert system.springs.strongly_damped
         position, velocity, handle, handle_velocity = random_motion(seed, 3)
         found = newton_matrix(system, position, velocity, handle, handle_velocity, *self.WEIGHTS)

@@ -151,6 +151,7 @@ def test_a_nan_ends_the_search_and_shows(size):
     assert not np.all(np.isfinite(g @ np.asarray(solution.x)))
 
 
+@pytest.mark.slow
 def test_a_batch_gives_what_each_problem_gives_alone():
     problems = [np.stack(parts) for parts in zip(*(convex_problem(seed, 3) for seed in range(8)), strict=True)]
     together = jax.vmap(solve_dense)(*problems)

@@ -197,6 +197,7 @@ def test_it_descends_within_the_limits(name, method, limit):
         assert np.all(np.abs(problem.actions + direction.step) <= limit * (1 + 1e-15))
 
 
+@pytest.mark.slow
 def test_first_order_is_the_gradient_and_asks_for_no_reaction(swing):
     direction = find("first_order", swing.problem(FAR))
     step = 1e-5
@@ -233,6 +234,7 @@ def test_dense_and_riccati_steps_agree_without_active_limits(swing):
     np.testing.assert_allclose(dense.action_hessian, riccati.action_hessian, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_unlimited_dense_step_is_the_least_squares_solution(swing):
     value, J = swing.dense
     step = -np.linalg.lstsq(J, value, rcond=None)[0]
@@ -343,6 +345,7 @@ def test_auto_takes_what_needs_fewer_operations(size, expected):
     assert directions.choose("gauss_newton", problem) == "gauss_newton"
 
 
+@pytest.mark.slow
 def test_an_improvement_says_what_auto_chose():
     env = envs.make("pendulum_2d", horizon=5)
 

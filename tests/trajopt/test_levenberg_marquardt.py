@@ -48,6 +48,7 @@ def test_from_the_guess_of_being_at_the_goal_every_start_is_balanced(env, from_g
     assert np.all(final_heights(env, best.state) > 1 - 1e-6)
 
 
+@pytest.mark.slow
 def test_without_the_guess_every_start_costs_many_times_as_much(env, states, zero, from_goal):
     """The pendulum falls and is swung up once more: a local optimum, and what guesses are for."""
     alone, _ = jax.jit(jax.vmap(lambda state: optimize(env, state, zero)))(states)
@@ -140,6 +141,7 @@ def test_a_goal_of_another_shape_is_refused():
         make_unstable(HORIZON, goal={"angle": 0.0})
 
 
+@pytest.mark.slow
 def test_a_search_fails_where_derivatives_are_not_finite():
     """At a kink of the cost there is nothing to gain by numbers that say nothing: that is no optimum."""
     problem = Problem(

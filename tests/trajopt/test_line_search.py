@@ -55,6 +55,7 @@ def make_direction(step, slope, gains=None):
     return Direction(jnp.asarray(step), gains, identity, jnp.asarray(slope), closed_loop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed_loop", [False, True])
 @hypothesis.given(
     seed=st.integers(0, 2**32 - 1),

@@ -90,6 +90,7 @@ def test_some_steps_are_cut_short_and_some_are_not():
     assert any(0 < size < 1 for size in sizes)
 
 
+@pytest.mark.slow
 def test_the_price_of_a_gap_is_above_every_costate():
     """The costate is the derivative of the cost to go by a state: here by differences, on a linear problem."""
     problem = linear_problem(0)

@@ -40,6 +40,7 @@ def test_the_hessian_of_a_long_rollout_is_right_in_single_precision():
     assert np.max(error) < 1e-3 * np.max(np.abs(exact))
 
 
+@pytest.mark.slow
 def test_another_reward_is_refused():
     env = make_linear().with_reward(lambda state, action: jnp.sum(state) * jnp.sum(action))
     parts = jacobians(env, jnp.array([0.3, -0.2]), jnp.ones((env.horizon, 1)))

@@ -109,6 +109,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing_but_the_count():
     jax.tree.map(np.testing.assert_array_equal, tuned.average, learner.average)
 
 
+@pytest.mark.slow
 def test_the_metrics_of_what_is_not_improved_have_its_return_and_what_was_simulated_besides():
     env = make_linear()
     states = sample_states(env, jax.random.key(1), 5)
@@ -159,6 +160,7 @@ def test_pods_improves_trajectories_first_and_fine_tunes_afterwards(epochs):
         assert 0 < row["fit_loss"] < 10 * -row["value"]  # a mean cost, of a few other rollouts
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_off_unless_asked_for_and_waits_for_its_epoch(epochs):
     """Two epochs with and without are the same."""
     _, _, states, _ = epochs

@@ -82,6 +82,7 @@ def test_neighbours_take_over_what_is_better_and_nothing_else(env, states, found
     np.testing.assert_array_equal(agreed.damping[~changed], found.damping[~changed])
 
 
+@pytest.mark.slow
 def test_a_trajectory_with_gaps_is_followed_by_nobody(env, states, begun):
     gains = jnp.zeros((COUNT, HORIZON, 1, 2))
     cheap = dataclasses.replace(begun.best, cost=jnp.where(begun.is_whole, begun.best.cost, -1e9))
@@ -90,6 +91,7 @@ def test_a_trajectory_with_gaps_is_followed_by_nobody(env, states, begun):
     assert np.all(agreed.best.cost[agreed.is_whole] > 0)
 
 
+@pytest.mark.slow
 def test_it_is_imitated_where_the_policy_goes_and_near_its_own_trajectory(env, states, found):
     taught = jax.jit(lambda found: teacher.feedback(env, states, found))(found)
     state, taught = jax.tree.map(lambda leaf: leaf[0], (states, taught))

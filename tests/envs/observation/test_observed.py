@@ -68,6 +68,7 @@ def test_a_warm_up_makes_a_past_that_happened_and_hides_how_long_ago_it_began(ba
     assert abs(np.corrcoef(jnp.abs(place), speed)[0, 1]) < 0.9
 
 
+@pytest.mark.slow
 def test_noise_is_the_same_whenever_a_reading_is_seen_and_other_in_another_episode(base):
     env = envs.observed(base, {"p": sensors.positions()}, history=2, noise={"p": 0.1})
     start, actions = env.reset(jax.random.key(0)), actions_of(env)
@@ -88,6 +89,7 @@ def test_other_noise_leaves_the_rest_as_it_is(base):
     jax.tree.map(np.testing.assert_array_equal, base.with_noise(simple, jax.random.key(1)), simple)
 
 
+@pytest.mark.slow
 def test_noise_has_the_deviation_and_the_bias_that_were_asked_for(base):
     readings = jnp.zeros((400, 2))
     keys = jax.random.split(jax.random.key(0), 300)
