@@ -252,6 +252,7 @@ def test_numpy_integers_are_integers(env):
     assert counted == evaluate(env, policy(0.0), num_rollouts=4, seed=0)
 
 
+@pytest.mark.slow
 def test_restarts_only_raise_the_optimum_and_say_by_how_much(env, heldout):
     one, two = (evaluation.make_heldout_set(env, NUM_ROLLOUTS, num_restarts=count) for count in (1, 2))
     assert np.all(one.optimum >= heldout.optimum)

@@ -63,6 +63,7 @@ def test_it_balances_where_the_regulator_has_taken_over(controller):
     np.testing.assert_allclose(state.angle, [3 * np.pi, 0.0], atol=5e-3)
 
 
+@pytest.mark.slow
 def test_elsewhere_the_policy_acts_through_the_filter(controller):
     hanging = np.zeros(4)
     wanted = float(controller.policy(hanging.astype(np.float32))[0])

@@ -63,6 +63,7 @@ def test_the_divergence_keeps_its_bound(near):
     assert env.horizon == controllers.actions.shape[1]
 
 
+@pytest.mark.slow
 def test_the_divergence_is_that_of_the_distributions_of_actions(near):
     """The dynamics are deterministic: KL of trajectories is KL of actions, two Gaussians in T A dimensions."""
     env, starts, _, controllers = near

@@ -28,6 +28,7 @@ def actions():
     return np.random.default_rng(0).uniform(-1.2, 1.2, (3 * HORIZON, 3, 1))  # beyond the limit counts as the limit
 
 
+@pytest.mark.slow
 # Nothing bounds where a pendulum can be or how fast; this is all that the checker has to say.
 @pytest.mark.filterwarnings("ignore:.*observation space m[a-z]*imum value is -?infinity:UserWarning")
 def test_gymnasiums_checker_is_content(env):

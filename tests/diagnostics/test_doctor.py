@@ -11,6 +11,7 @@ from pods_jax.diagnostics import doctor, probes
 from scripts import doctor as doctor_script
 
 
+@pytest.mark.slow
 def test_a_healthy_machine_and_folder_are_good_and_left_as_they_were(tmp_path, capsys):
     assert doctor_script.main(["doctor.py", f"--workdir={tmp_path / 'run'}"]) == 0
     text = capsys.readouterr().out

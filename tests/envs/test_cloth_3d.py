@@ -12,6 +12,7 @@ def test_the_default_sheet_has_a_state_of_162_numbers():
     assert len(env.parameters.system.springs.ends) == 45 + 36 + 34  # structural, shear, bending
 
 
+@pytest.mark.slow
 def test_it_hangs_above_the_table_and_is_to_lie_flat_on_it():
     payload = envs.make("cloth_3d").parameters
     assert np.min(payload.start_position[:, 2]) > 0.02
@@ -21,6 +22,7 @@ def test_it_hangs_above_the_table_and_is_to_lie_flat_on_it():
     assert np.ptp(target[:, 1]) == pytest.approx(0.6)
 
 
+@pytest.mark.slow
 def test_grid_and_held_corners_are_settings():
     env = envs.make("cloth_3d", rows=3, columns=3, held=((0, 0), (0, 2), (2, 1 + 1)))
     assert (env.action_size, env.parameters.system.num_points) == (9, 6)

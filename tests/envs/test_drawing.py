@@ -92,6 +92,7 @@ def test_it_is_animated(env, trajectory):
     moving._draw_was_started = True  # it was never shown, and matplotlib would warn of that
 
 
+@pytest.mark.slow
 def test_it_is_a_page_without_energy_whose_target_moves(env, trajectory):
     data = data_of(viewer.view(env, {"own": trajectory}).page)
     (stored,) = data["groups"][0]["rollouts"]

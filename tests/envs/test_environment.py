@@ -189,6 +189,7 @@ class TestEveryTask:
         assert trajectories.state.position.shape == (*shape, *env.parameters.rest_position.shape)
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(trajectories))
 
+    @pytest.mark.slow
     def test_a_plain_loop_gives_the_trajectory_of_a_replay(self, env, starts, trajectories):
         state = pick(starts, 1)
         for t, action in enumerate(random_actions(env)[1, :5]):

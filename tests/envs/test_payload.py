@@ -49,6 +49,7 @@ class TestEquation15:
         for reward, state, action in zip(rewards, states, self.ACTIONS[:, 0], strict=True):
             assert reward == pytest.approx(-(5 * np.sum(np.square(state.velocity)) + 7 * action**2), rel=1e-12)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("task", ["stop", "stop_at_origin"])
     def test_each_reward_is_that_of_arriving(self, task):
         """The last action counts, each action counts once, and the initial state has no reward of its own."""

@@ -73,6 +73,7 @@ class TestTerminalOnly:
 
 
 class TestOwnReward:
+    @pytest.mark.slow
     def test_replaces_the_reward(self):
         env = swing().with_reward(reciprocal)
         state, actions = start_and_actions(env)

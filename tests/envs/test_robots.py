@@ -99,6 +99,7 @@ def test_the_goal_costs_nothing_and_is_left_by_running_only(env):
     assert all(np.isfinite(value) for value in env.measure(goal).values())
 
 
+@pytest.mark.slow
 def test_actions_bite_in_every_step(env, trajectories):
     state, action = pick(trajectories.state, 3, 5), trajectories.action[3, 6]
     change = np.asarray(jax.jacfwd(lambda action: env.observe(env.step(state, action)))(action))

@@ -97,6 +97,7 @@ def test_units_and_meaning_are_those_that_the_environment_gives(policy, env):
     assert export.describe(env.replace(action_unit="N"), policy, "onnx")["action"]["unit"] == "N"
 
 
+@pytest.mark.slow
 def test_damage_anywhere_is_refused(saved, tmp_path):
     size = saved.stat().st_size
     for position in np.linspace(0, size - 1, 12).astype(int):

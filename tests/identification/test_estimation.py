@@ -44,6 +44,7 @@ def test_the_truth_is_found_within_what_the_intervals_say(env, found):
     assert np.all(found.is_identified)
 
 
+@pytest.mark.slow
 def test_the_noise_is_estimated(found, records):
     for name, deviation in records[1].items():
         np.testing.assert_allclose(found.noise[name], deviation, rtol=0.3)
@@ -188,6 +189,7 @@ def test_wrong_requests_are_refused_by_name(env, records, changes, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_recordings_that_are_too_short_are_refused(env, begin):
     recorded, _ = recordings(env, jax.random.key(0), count=2, without=("velocity",))
     with pytest.raises(InputError, match=r"too short to identify anything: they hold 240 .* for 244 unknown ones"):

@@ -66,6 +66,7 @@ def test_a_batch_gives_what_each_rollout_gives_alone_and_a_nan_stays_in_its_lane
     np.testing.assert_array_equal(mixed.actions[1], actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_nan_in_the_state_changes_no_action(env, state, actions, method):
     better = improve(env, jax.tree.map(lambda leaf: leaf * jnp.nan, state), actions, method=method)

@@ -90,6 +90,7 @@ class Own(nn.Module):
         return jnp.sin(nn.Dense(4)(observation))
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_is_an_encoder():
     env = envs.make("pendulum_2d", horizon=6)
     algorithm = algorithms.make("bptt", env, network=Own(), hidden_sizes=(8,), batch_size=80)

@@ -23,6 +23,7 @@ def test_actions_stay_within_the_limits_however_large_the_parameters(params):
     assert np.all(np.max(np.abs(action), axis=0) == LIMIT)
 
 
+@pytest.mark.slow
 def test_an_untrained_policy_hardly_moves(params):
     observation = jax.random.normal(jax.random.key(1), (200, 5))
     action = np.asarray(network.apply(params, observation, LIMIT))

@@ -181,6 +181,7 @@ class TestToy:
         run(make_config(evaluate_every=3, num_test_rollouts=5, num_epochs=9), tmp_path)
         assert checkpoints.latest_epoch(tmp_path / "checkpoints") == 9
 
+    @pytest.mark.slow
     def test_the_evaluation_script_needs_only_the_folder(self, tmp_path, capsys):
         run(make_config(), tmp_path)
         (tmp_path / "metrics.jsonl").unlink()
@@ -191,6 +192,7 @@ class TestToy:
         assert json.loads(last_line) == {"epoch": 6, **NUMBERS}
         assert contents(tmp_path) == before
 
+    @pytest.mark.slow
     def test_the_evaluation_script_reports_a_missing_or_damaged_checkpoint(self, tmp_path, capsys):
         run(make_config(), tmp_path)
         for epoch in ("2", "4", "6"):

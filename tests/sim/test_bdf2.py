@@ -218,6 +218,7 @@ def test_hanging_at_rest_is_a_fixed_point(cable):
     np.testing.assert_allclose(states.velocity, 0.0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_step_remembers_the_one_before():
     system = make_chain(1, 0.05, 400.0)
     state = start_of(system, [[0.3, -0.4]], [[1.0, 2.0]])

@@ -243,6 +243,7 @@ def test_the_unlimited_dense_step_is_the_least_squares_solution(swing):
     np.testing.assert_allclose(direction.slope, 2 * step @ J.T @ value, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_limited_dense_step_satisfies_the_kkt_conditions(swing):
     value, J = swing.dense
     step = np.asarray(find("gauss_newton", swing.problem(NEAR)).step).reshape(-1)

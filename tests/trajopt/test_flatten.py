@@ -49,6 +49,7 @@ def test_without_whole_numbers_it_is_the_leaves_in_their_order():
     np.testing.assert_array_equal(unflatten(vector)["b"], state["b"])
 
 
+@pytest.mark.slow
 def test_what_is_whole_has_the_derivative_zero():
     state = {"count": jnp.asarray(7, jnp.int32), "place": jnp.asarray(2.0)}
     vector, unflatten = flatten(state)

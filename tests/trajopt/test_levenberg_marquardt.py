@@ -55,6 +55,7 @@ def test_without_the_guess_every_start_costs_many_times_as_much(env, states, zer
     assert np.all(alone.value < 10 * from_goal[0].value)  # both are negative
 
 
+@pytest.mark.slow
 def test_what_it_returns_is_a_trajectory_of_the_simulator_within_the_limits(env, states, from_goal):
     best, _ = from_goal
     played = jax.vmap(lambda state, actions: replay(env, state, actions))(states, best.actions)
@@ -75,6 +76,7 @@ def test_a_guess_that_leads_nowhere_leaves_the_given_actions(env, states, zero):
     np.testing.assert_array_equal(best.state["angle"], replay(env, state, zero).state["angle"])
 
 
+@pytest.mark.slow
 def test_each_step_is_at_least_as_good_as_the_last(env, states, zero):
     state = jax.tree.map(lambda leaf: leaf[0], states)
     played = replay(env, state, zero)

@@ -175,6 +175,7 @@ def test_no_step_from_a_cost_that_is_not_finite(problem):
     np.testing.assert_array_equal(after.actions, problem.actions)
 
 
+@pytest.mark.slow
 def test_a_broken_lane_leaves_the_rest_of_the_batch_alone():
     problems = [make_problem(seed) for seed in range(4)]
     broken = problems[2].replace(actions=problems[2].actions * jnp.nan, states=problems[2].states * jnp.nan)

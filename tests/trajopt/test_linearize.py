@@ -54,6 +54,7 @@ def test_blocks_are_the_derivatives_of_one_step(swing):
         np.testing.assert_allclose(swing.model.B[step], by_action, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_products_of_the_blocks_are_the_sensitivities_of_the_trajectory(swing):
     expected = np.zeros(swing.sensitivities.shape)
     for cause in range(HORIZON):

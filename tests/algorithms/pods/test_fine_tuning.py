@@ -97,6 +97,7 @@ def test_a_simulator_without_reverse_mode_can_be_fine_tuned():
     assert 0 < after < 0.8 * before
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_finite_changes_nothing_but_the_count():
     env = make_linear().with_reward(lambda state, action: jnp.nan * jnp.sum(state) * jnp.sum(action))
     model, learner, key = start(env)
@@ -144,6 +145,7 @@ def test_fine_tuning_is_a_phase_of_its_own(epochs):
     assert [int(state.epoch) for state in states] == list(range(7))
 
 
+@pytest.mark.slow
 def test_pods_improves_trajectories_first_and_fine_tunes_afterwards(epochs):
     algorithm, _, states, rows = epochs
     assert [int(row["improved_fraction"] > 0) for row in rows] == [1, 1, 0, 0, 0, 0]

@@ -32,6 +32,7 @@ def test_improved_states_are_those_of_the_improved_rollout(episode):
     assert not np.allclose(samples.observation[2:], visited.observation[2:])
 
 
+@pytest.mark.slow
 def test_visited_states_react_to_the_deviation_within_the_limits(episode):
     env, state, visited, better = episode
     samples = regression_targets(env, state, visited, better.feedback, "visited", 0.25)

@@ -62,6 +62,7 @@ def test_without_a_goal_all_begin_with_random_actions(states):
     assert np.all(np.std(begun.best.actions, axis=1) > 0)
 
 
+@pytest.mark.slow
 def test_searching_closes_the_gaps_and_makes_nothing_worse(env, states, begun, found):
     assert np.all(found.is_whole)
     assert np.all(found.value >= begun.value)
@@ -71,6 +72,7 @@ def test_searching_closes_the_gaps_and_makes_nothing_worse(env, states, begun, f
     np.testing.assert_allclose(played(states, found.best), found.best.states[:, -1], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_neighbours_take_over_what_is_better_and_nothing_else(env, states, found):
     """Those that began at the goal balance, the others have fallen; these then balance, too."""
     gains = jax.jit(lambda found: teacher.feedback(env, states, found))(found).gains
@@ -155,6 +157,7 @@ def test_it_is_why_an_unstable_system_is_balanced(env):
     assert np.mean(heights["never"] > 0.999) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -30,6 +30,7 @@ def test_points_are_bright_where_they_are():
     assert np.mean(image > 0.1) < 0.1
 
 
+@pytest.mark.slow
 def test_the_handle_stays_in_the_middle():
     env = envs.make("pendulum_2d")
     state = env.reset(jax.random.key(0))
@@ -37,6 +38,7 @@ def test_the_handle_stays_in_the_middle():
     np.testing.assert_allclose(picture(env, moved)[1], picture(env, state)[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_side_view_does_not_see_what_moves_towards_it():
     env = envs.make("double_pendulum_3d")
     state = env.reset(jax.random.key(0))

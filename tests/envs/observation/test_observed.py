@@ -41,6 +41,7 @@ def test_an_observation_is_the_history_of_readings_and_the_last_actions_newest_f
     np.testing.assert_array_equal(seen["actions"], actions[jnp.asarray([-1, -2])])
 
 
+@pytest.mark.slow
 def test_what_is_observed_moves_and_pays_as_it_did_before(base):
     env = envs.observed(base, {"p": sensors.positions()}, history=2)
     start, actions = env.reset(jax.random.key(0)), actions_of(env)
@@ -78,6 +79,7 @@ def test_noise_is_the_same_whenever_a_reading_is_seen_and_other_in_another_episo
     assert np.all(envs.split(env, replay(env, other, actions).observation)["p"] != seen)
 
 
+@pytest.mark.slow
 def test_other_noise_leaves_the_rest_as_it_is(base):
     env = envs.observed(base, {"p": sensors.positions(), "v": sensors.velocities()}, noise={"p": 0.1})
     state = env.reset(jax.random.key(0))
@@ -100,6 +102,7 @@ def test_noise_has_the_deviation_and_the_bias_that_were_asked_for(base):
     np.testing.assert_allclose(jnp.std(biases), 0.2, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_reading_that_is_dropped_is_seen_as_the_one_before(base):
     readings = jnp.arange(401.0)[:, None]
     seen = noise(dropped=0.3).seen(readings, jax.random.key(0), jnp.arange(400, dtype=jnp.int32))

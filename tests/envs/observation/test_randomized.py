@@ -84,6 +84,7 @@ def test_the_derivative_of_a_step_takes_parameters_as_constants():
         np.testing.assert_allclose(own[1], theirs[1], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_parameters_are_hidden_unless_a_sensor_tells(base):
     env = envs.randomized(base, {"mass": SHARE, "gravity": SHARE})
     assert env.observation_size == base.observation_size
